@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The policy plugin ABI, version 1.0: all that a memory-management policy may include.
  *
- * A policy is a shared object that exports quire_policy_entry(). The host calls it once; the policy answers with its name,
- * its options, the roles and capabilities it wants and its hooks. From then on the host calls hooks in one total order of
- * simulated time; a hook calls services. Everything a service does is priced by the simulated machine.
+ * A policy is a shared object that exports quire_policy_entry(). The host calls it once; the policy answers with its
+ * name, its options, the roles and capabilities it wants and its hooks. From then on the host calls hooks in one total
+ * order of simulated time; a hook calls services. Everything a service does is priced by the simulated machine.
  *
  * Compatibility. Structs begin with their own size and only ever grow at the end; a reader uses a field only if the
- * writer's size covers it. All types have a fixed width; there are no enums, bit-fields or pointers into guest memory. A
- * plugin built against 1.x loads in every host 1.y: a newer plugin must check the size of what it is handed.
+ * writer's size covers it. All types have a fixed width; there are no enums, bit-fields or pointers into guest memory.
+ * A plugin built against 1.x loads in every host 1.y: a newer plugin must check the size of what it is handed.
  *
  * Rules. No threads, no host time, no host randomness, no output. Every handle carries a generation: a stale one is
  * answered with QUIRE_E_STALE. A hook that breaks an invariant gets its policy ejected to the built-in default.
@@ -26,8 +26,7 @@ extern "C" {
 #define QUIRE_ABI_MINOR 0u
 
 /* True if a struct that came from the other side covers the field. */
-#define QUIRE_HAS(ptr, field)                                                                                          \
-    ((ptr)->size >= offsetof(__typeof__(*(ptr)), field) + sizeof((ptr)->field))
+#define QUIRE_HAS(ptr, field) ((ptr)->size >= offsetof(__typeof__(*(ptr)), field) + sizeof((ptr)->field))
 
 /* ---- results ---------------------------------------------------------------------------------------------------- */
 /* Calls return 0 or a positive count on success, else one of these. */
@@ -82,7 +81,8 @@ struct quire_option {
 #define QUIRE_VM_VCPU_MOVED   3u /* vcpu now runs on cpu of node */
 #define QUIRE_VM_MAPPED       4u /* gpa got a frame (first touch); level as below */
 #define QUIRE_VM_PHASE        5u /* the workload passed a mark; value = its number */
-#define QUIRE_VM_HOST_CHANGED 6u /* the VM arrived on another host; flush hints may have come or gone (value 1 or 0) */
+#define QUIRE_VM_HOST_CHANGED 6u /* the VM arrived on another host; flush hints may have come or gone (value 1 or 0)   \
+                                  */
 
 struct quire_vm_event {
     uint32_t size;
@@ -159,7 +159,8 @@ struct quire_power {
     uint64_t now_ps;
 };
 
-/* ---- hooks: NULL means the built-in default ------------------------------------------------------------------------ */
+/* ---- hooks: NULL means the built-in default ------------------------------------------------------------------------
+ */
 struct quire_hooks {
     uint32_t size;
     uint32_t reserved;
@@ -174,7 +175,8 @@ struct quire_hooks {
     void (*power)(void *self, const struct quire_power *p);
 };
 
-/* ---- services ------------------------------------------------------------------------------------------------------ */
+/* ---- services ------------------------------------------------------------------------------------------------------
+ */
 /* A service is fetched by its id ("quire.ept/1"); NULL if the host does not have it or did not grant it. The first
  * argument of every call is the service itself. */
 
@@ -191,11 +193,14 @@ struct quire_core {
     int32_t (*timer_stop)(const struct quire_core *c, quire_timer t);
     /* The policy's own computing: cycles of the CPU the hook runs on. */
     void (*charge)(const struct quire_core *c, uint64_t cycles);
-    /* A named counter of the policy, shown as policy.NAME.<name>; the name carries its unit (moves, faults, copied_bytes). */
+    /* A named counter of the policy, shown as policy.NAME.<name>; the name carries its unit (moves, faults,
+     * copied_bytes). */
     void (*count)(const struct quire_core *c, const char *name, uint64_t add);
-    /* One sample of a named histogram; shown as <name>_p50, _p99, _max with the unit before it: sample("flush_ns", ..). */
+    /* One sample of a named histogram; shown as <name>_p50, _p99, _max with the unit before it: sample("flush_ns", ..).
+     */
     void (*sample)(const struct quire_core *c, const char *name, uint64_t value);
-    /* One point of a named curve in the run's series.csv: x and y with their names and units ("time_us", "local_ratio"). */
+    /* One point of a named curve in the run's series.csv: x and y with their names and units ("time_us",
+     * "local_ratio"). */
     void (*series)(const struct quire_core *c, const char *name, const char *label, const char *x_name, double x,
                    double y);
     /* The value of one of the policy's options as a number (see QUIRE_OPT_*); QUIRE_E_NOENT if there is none. */
@@ -218,7 +223,7 @@ struct quire_core {
 #define QUIRE_LEAF_PMEM     32u /* persistent memory */
 
 struct quire_leaf {
-    uint64_t gpa;    /* first byte of the page */
+    uint64_t gpa; /* first byte of the page */
     quire_frame frame;
     uint32_t node;
     uint16_t level;
@@ -234,13 +239,13 @@ struct quire_ept {
     /* Guest-physical bytes of the VM, persistent regions included. */
     uint64_t (*vm_bytes)(const struct quire_ept *s, quire_vm vm);
     /* Mapped leaves from gpa *cursor on, at most max; *cursor moves behind the last one looked at, ~0 at the end. flags
-     * QUIRE_SCAN_CLEAR_* clear A/D bits with one atomic update a leaf; the TLBs keep stale bits until flush(). Returns the
-     * number of leaves. Cost: one cached read a leaf, one locked update where bits were cleared. */
+     * QUIRE_SCAN_CLEAR_* clear A/D bits with one atomic update a leaf; the TLBs keep stale bits until flush(). Returns
+     * the number of leaves. Cost: one cached read a leaf, one locked update where bits were cleared. */
     int32_t (*scan)(const struct quire_ept *s, quire_vm vm, uint64_t *cursor, uint32_t flags, struct quire_leaf *out,
                     uint32_t max);
     int32_t (*query)(const struct quire_ept *s, quire_vm vm, uint64_t gpa, struct quire_leaf *out);
-    /* Arms a one-shot trace: the next access of the kinds in access (QUIRE_ACCESS_*) faults with QUIRE_FAULT_TRACE. It is
-     * seen by a vCPU after the next flush(). */
+    /* Arms a one-shot trace: the next access of the kinds in access (QUIRE_ACCESS_*) faults with QUIRE_FAULT_TRACE. It
+     * is seen by a vCPU after the next flush(). */
     int32_t (*trace)(const struct quire_ept *s, quire_vm vm, const uint64_t *gpa, uint32_t n, uint32_t access);
     int32_t (*untrace)(const struct quire_ept *s, quire_vm vm, const uint64_t *gpa, uint32_t n);
     /* Invalidates the VM's translations on every CPU that runs it: one batched shootdown for all edits so far. */
@@ -252,7 +257,8 @@ struct quire_ept {
     /* Software bits (6) of the leaf; kept across moves. */
     int32_t (*soft_get)(const struct quire_ept *s, quire_vm vm, uint64_t gpa, uint32_t *bits);
     int32_t (*soft_set)(const struct quire_ept *s, quire_vm vm, uint64_t gpa, uint32_t bits);
-    /* Turns the page-modification log on or off; a full log (512 entries) costs an exit. drain() returns logged pages. */
+    /* Turns the page-modification log on or off; a full log (512 entries) costs an exit. drain() returns logged pages.
+     */
     int32_t (*pml)(const struct quire_ept *s, quire_vm vm, uint32_t on);
     int32_t (*pml_drain)(const struct quire_ept *s, quire_vm vm, uint64_t *gpa, uint32_t max);
 };
@@ -262,8 +268,9 @@ struct quire_frames {
     uint32_t size;
     uint32_t reserved;
     uint64_t (*free_pages)(const struct quire_frames *s, uint32_t node);
-    /* Queues moves of pages to node; each is copied by the machine (write-protect, copy, recheck, switch leaf, shootdown a
-     * batch, free) and answered by hooks.done. Returns how many were accepted. rate_bytes_per_s 0: as fast as it goes. */
+    /* Queues moves of pages to node; each is copied by the machine (write-protect, copy, recheck, switch leaf,
+     * shootdown a batch, free) and answered by hooks.done. Returns how many were accepted. rate_bytes_per_s 0: as fast
+     * as it goes. */
     int32_t (*move)(const struct quire_frames *s, quire_vm vm, const uint64_t *gpa, uint32_t n, uint32_t node,
                     uint64_t rate_bytes_per_s);
     /* Moves queued and not yet done. */
@@ -288,8 +295,8 @@ struct quire_pmem {
     /* Chooses an unused guest-physical page for the region's virtual hint and lists it in the guest's NFIT. */
     int32_t (*hint_assign)(const struct quire_pmem *s, quire_vm vm, uint32_t region, uint64_t *gpa);
     int32_t (*hint_mode)(const struct quire_pmem *s, quire_vm vm, uint32_t region, uint32_t mode);
-    /* The sequence sfence; one uncached write a controller of the mask, in parallel; sfence. *done_ps is when the last of
-     * these controllers has drained what was queued before. */
+    /* The sequence sfence; one uncached write a controller of the mask, in parallel; sfence. *done_ps is when the last
+     * of these controllers has drained what was queued before. */
     int32_t (*hint_write)(const struct quire_pmem *s, uint64_t mask, uint64_t *done_ps);
     /* When controller m's queue, as it stands now, will be drained if nobody asks: for combining. */
     uint64_t (*drained_ps)(const struct quire_pmem *s, uint32_t controller);
@@ -305,7 +312,8 @@ struct quire_oracle {
     int32_t (*hottest)(const struct quire_oracle *s, quire_vm vm, uint64_t *gpa, uint32_t max);
 };
 
-/* ---- the handshake -------------------------------------------------------------------------------------------------- */
+/* ---- the handshake --------------------------------------------------------------------------------------------------
+ */
 struct quire_host {
     uint32_t size;
     uint32_t abi_major, abi_minor;
@@ -314,7 +322,7 @@ struct quire_host {
 };
 
 struct quire_policy {
-    uint32_t size; /* sizeof(struct quire_policy) of the plugin's header */
+    uint32_t size;                 /* sizeof(struct quire_policy) of the plugin's header */
     uint32_t abi_major, abi_minor; /* what the plugin was built against */
     uint32_t n_options;
     const char *name; /* as in `policy "name" { }` */

@@ -7,19 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Collects the errors of one operation. Zero-initialise it; it owns no memory. Every error is one line of text without a
- * trailing newline: what was read (file, line or byte offset), what was found, what was expected. */
+/* Collects the errors of one operation. Zero-initialise it; it owns no memory. Every error is one line of text without
+ * a trailing newline: what was read (file, line or byte offset), what was found, what was expected. */
 struct diag {
-    uint32_t n_errors;     /* errors reported, also those that no longer fitted into text */
-    uint32_t len;          /* bytes used of text, without the terminating 0 */
-    char text[4096];       /* the lines, separated by '\n', always 0-terminated */
+    uint32_t n_errors; /* errors reported, also those that no longer fitted into text */
+    uint32_t len;      /* bytes used of text, without the terminating 0 */
+    char text[4096];   /* the lines, separated by '\n', always 0-terminated */
 };
 
 /* Adds one error line. Always returns -1, so that a function can end with `return fail(d, ...)`. d may be NULL. */
 int fail(struct diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* A broken invariant of quire itself: prints one line to standard error and ends the process with exit code 3. On in all
- * builds; cond must have no side effect. */
+/* A broken invariant of quire itself: prints one line to standard error and ends the process with exit code 3. On in
+ * all builds; cond must have no side effect. */
 #define CHECK(cond)                                                                                                    \
     do {                                                                                                               \
         if (__builtin_expect(!(cond), 0))                                                                              \
@@ -33,7 +33,8 @@ int fail(struct diag *d, const char *fmt, ...) __attribute__((format(printf, 2, 
 _Noreturn void check_failed(const char *cond, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* malloc family that never returns NULL: out of memory ends the process with one line and exit code 3. xcalloc zeroes. */
+/* malloc family that never returns NULL: out of memory ends the process with one line and exit code 3. xcalloc zeroes.
+ */
 void *xmalloc(size_t size);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t size);

@@ -31,9 +31,9 @@ typedef uint64_t ps_t; /* simulated time or duration in picoseconds */
 #define HPA_BITS   46
 
 /* Page sizes of x86-64 as the level of the leaf entry: 0 = 4 KiB, 1 = 2 MiB, 2 = 1 GiB. */
-#define LEVEL_4K 0
-#define LEVEL_2M 1
-#define LEVEL_1G 2
+#define LEVEL_4K           0
+#define LEVEL_2M           1
+#define LEVEL_1G           2
 #define LEVEL_SHIFT(level) (PAGE_SHIFT + 9 * (level))
 
 #define KIB 1024ull

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/mem/content.h"
+
+#include "sim/base/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The lines of a page that are not zero. A page table with one entry costs 144 bytes instead of 4096; beyond
+ * SPARSE_MAX lines the page becomes plain bytes. */
+#define SPARSE_MAX 16
+struct sparse {
+    uint8_t slot[64]; /* 1 + index of the line in lines, 0 = zero line */
+    uint32_t n, cap;
+    uint64_t lines[][8];
+};
+
+static void *pointer(uint64_t content)
+{
+    return (void *)(uintptr_t)(content & ~7ull);
+}
+static uint64_t word(const void *p, uint32_t tag)
+{
+    return (uint64_t)(uintptr_t)p | tag;
+}
+static size_t sparse_bytes(uint32_t cap)
+{
+    return sizeof(struct sparse) + cap * 64ul;
+}
+
+void content_drop(struct mem *m, struct frame *f)
+{
+    void *p = pointer(f->content);
+    switch (f->content & 7) {
+    case CONTENT_BYTES:
+        m->content_bytes -= PAGE_BYTES;
+        free(p);
+        break;
+    case CONTENT_SPARSE:
+        m->content_bytes -= sparse_bytes(((struct sparse *)p)->cap);
+        free(p);
+        break;
+    case CONTENT_PMEM: {
+        struct pmem_page *page = p;
+        m->content_bytes -= sizeof *page + PAGE_BYTES * (!!page->cur_bytes + !!page->media_bytes);
+        free(page->cur_bytes);
+        free(page->media_bytes);
+        free(page);
+        break;
+    }
+    default:
+        break;
+    }
+    f->content = 0;
+}
+
+void frame_expand(uint64_t id, uint64_t words[512])
+{
+    for (uint64_t i = 0; i < 512; i++)
+        words[i] = id ? hash64(id + i * 0xd1342543de82ef95ull) : 0;
+}
+
+/* All 4096 bytes of a frame, whatever its representation. */
+static void whole_page(const struct mem *m, uint64_t mfn, uint64_t words[512])
+{
+    const struct frame *f = frame_at(m, mfn);
+    const struct sparse *s = pointer(f->content);
+    const struct pmem_page *p = pointer(f->content);
+    memset(words, 0, PAGE_BYTES);
+    switch (f->content & 7) {
+    case CONTENT_SYMBOL:
+        frame_expand(f->content >> 3, words);
+        break;
+    case CONTENT_BYTES:
+        memcpy(words, s, PAGE_BYTES);
+        break;
+    case CONTENT_SPARSE:
+        for (int i = 0; i < 64; i++)
+            if (s->slot[i])
+                memcpy(words + 8 * i, s->lines[s->slot[i] - 1], 64);
+        break;
+    case CONTENT_PMEM:
+        if (p->cur_bytes)
+            memcpy(words, p->cur_bytes, PAGE_BYTES);
+        break;
+    default:
+        break;
+    }
+}
+
+static uint8_t *to_bytes(struct mem *m, uint64_t mfn)
+{
+    struct frame *f = frame_at(m, mfn);
+    if ((f->content & 7) == CONTENT_BYTES)
+        return pointer(f->content);
+    uint8_t *bytes = xaligned(64, PAGE_BYTES);
+    whole_page(m, mfn, (uint64_t *)(void *)bytes);
+    content_drop(m, f);
+    m->content_bytes += PAGE_BYTES;
+    f->content = word(bytes, CONTENT_BYTES);
+    return bytes;
+}
+
+uint64_t frame_load64_slow(const struct mem *m, uint64_t hpa)
+{
+    const struct frame *f = frame_at(m, hpa >> PAGE_SHIFT);
+    uint32_t line = (hpa >> LINE_SHIFT) & 63, at = (hpa >> 3) & 7;
+    if ((f->content & 7) == CONTENT_SPARSE) {
+        const struct sparse *s = pointer(f->content);
+        return s->slot[line] ? s->lines[s->slot[line] - 1][at] : 0;
+    }
+    uint64_t value;
+    frame_read(m, hpa, &value, sizeof value);
+    return value;
+}
+
+/* The line of a zero or sparse frame to write to, or NULL if the frame has to become plain bytes. */
+static uint64_t *sparse_line(struct mem *m, struct frame *f, uint32_t line)
+{
+    struct sparse *s = (f->content & 7) == CONTENT_SPARSE ? pointer(f->content) : NULL;
+    if (s && s->slot[line])
+        return s->lines[s->slot[line] - 1];
+    uint32_t n = s ? s->n : 0, cap = s ? s->cap : 0;
+    if (n == SPARSE_MAX)
+        return NULL;
+    if (n == cap) {
+        uint32_t more = cap ? cap * 2 : 1;
+        m->content_bytes += sparse_bytes(more) - (s ? sparse_bytes(cap) : 0);
+        s = s ? xrealloc(s, sparse_bytes(more)) : xcalloc(1, sparse_bytes(more));
+        s->cap = more;
+        f->content = word(s, CONTENT_SPARSE);
+    }
+    s->slot[line] = (uint8_t)++s->n;
+    memset(s->lines[n], 0, 64);
+    return s->lines[n];
+}
+
+void frame_store64(struct mem *m, uint64_t hpa, uint64_t value)
+{
+    struct frame *f = frame_at(m, hpa >> PAGE_SHIFT);
+    uint32_t kind = f->content & 7;
+    if (kind == CONTENT_ZERO || kind == CONTENT_SPARSE) {
+        uint64_t *line = sparse_line(m, f, (hpa >> LINE_SHIFT) & 63);
+        if (line) {
+            line[(hpa >> 3) & 7] = value;
+            return;
+        }
+    }
+    frame_write(m, hpa, &value, sizeof value);
+}
+
+void frame_read(const struct mem *m, uint64_t hpa, void *buf, size_t len)
+{
+    uint64_t mfn = hpa >> PAGE_SHIFT, at = hpa & (PAGE_BYTES - 1);
+    const struct frame *f = frame_peek(m, mfn);
+    CHECK(at + len <= PAGE_BYTES);
+    if (!f || f->content == 0) {
+        memset(buf, 0, len);
+    } else if ((f->content & 7) == CONTENT_BYTES) {
+        memcpy(buf, (const uint8_t *)pointer(f->content) + at, len);
+    } else {
+        uint64_t words[512];
+        whole_page(m, mfn, words);
+        memcpy(buf, (const uint8_t *)words + at, len);
+    }
+}
+
+void frame_write(struct mem *m, uint64_t hpa, const void *buf, size_t len)
+{
+    uint64_t mfn = hpa >> PAGE_SHIFT, at = hpa & (PAGE_BYTES - 1);
+    CHECK(at + len <= PAGE_BYTES);
+    if (mem_region_at(m, hpa)->kind == MEM_PMEM) {
+        struct pmem_page *p = frame_pmem(m, mfn);
+        if (!p->cur_bytes) {
+            p->cur_bytes = xaligned(64, PAGE_BYTES);
+            m->content_bytes += PAGE_BYTES;
+        }
+        memcpy(p->cur_bytes + at, buf, len);
+        return;
+    }
+    memcpy(to_bytes(m, mfn) + at, buf, len);
+}
+
+void frame_set_symbol(struct mem *m, uint64_t mfn, uint64_t id)
+{
+    struct frame *f = frame_at(m, mfn);
+    CHECK(id < 1ull << 61);
+    content_drop(m, f);
+    f->content = id ? id << 3 | CONTENT_SYMBOL : 0;
+}
+
+void frame_copy(struct mem *m, uint64_t dst_mfn, uint64_t src_mfn)
+{
+    struct frame *dst = frame_at(m, dst_mfn);
+    const struct frame *src = frame_at(m, src_mfn);
+    content_drop(m, dst);
+    switch (src->content & 7) {
+    case CONTENT_ZERO:
+    case CONTENT_SYMBOL:
+        dst->content = src->content;
+        break;
+    case CONTENT_SPARSE: {
+        const struct sparse *s = pointer(src->content);
+        struct sparse *copy = xmalloc(sparse_bytes(s->cap));
+        memcpy(copy, s, sparse_bytes(s->cap));
+        m->content_bytes += sparse_bytes(s->cap);
+        dst->content = word(copy, CONTENT_SPARSE);
+        break;
+    }
+    default: {
+        uint64_t words[512];
+        whole_page(m, src_mfn, words);
+        frame_write(m, dst_mfn << PAGE_SHIFT, words, PAGE_BYTES);
+    }
+    }
+}
+
+bool frame_equal(const struct mem *m, uint64_t a_mfn, uint64_t b_mfn)
+{
+    uint64_t a[512], b[512];
+    uint64_t ca = frame_at(m, a_mfn)->content, cb = frame_at(m, b_mfn)->content;
+    if (ca == cb && (ca & 7) <= CONTENT_SYMBOL)
+        return true;
+    whole_page(m, a_mfn, a);
+    whole_page(m, b_mfn, b);
+    return memcmp(a, b, PAGE_BYTES) == 0;
+}
+
+struct pmem_page *frame_pmem(struct mem *m, uint64_t mfn)
+{
+    struct frame *f = frame_at(m, mfn);
+    if ((f->content & 7) == CONTENT_PMEM)
+        return pointer(f->content);
+    CHECK(f->content == 0);
+    struct pmem_page *p = xaligned(64, sizeof *p);
+    m->content_bytes += sizeof *p;
+    f->content = word(p, CONTENT_PMEM);
+    return p;
+}
+
+void pmem_media_write(struct mem *m, uint64_t line, uint32_t version, const uint8_t *data)
+{
+    struct pmem_page *p = frame_pmem(m, line >> (PAGE_SHIFT - LINE_SHIFT));
+    uint32_t at = line & 63;
+    if (version < p->media[at])
+        return;
+    p->media[at] = version;
+    if (!data)
+        return;
+    if (!p->media_bytes) {
+        p->media_bytes = xaligned(64, PAGE_BYTES);
+        m->content_bytes += PAGE_BYTES;
+    }
+    memcpy(p->media_bytes + at * LINE_BYTES, data, LINE_BYTES);
+}
