@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory controllers. A node has n_imcs controllers of n_channels channels each; a channel has DDR4 ranks, and in a
+ * machine with persistent memory one module behind a bounded write-pending queue (WPQ).
+ *
+ * Latency is returned: every request names the time at which it arrives and is answered with the time at which it is
+ * done, from the times when bank, bus and queue slots are next free. Reads go before writes: DRAM writes wait in a
+ * write queue and are drained in batches between two watermarks (the effect of FR-FCFS, without a loop over cycles).
+ *
+ * Persistence: a write-back of a persistent line is safe under ADR once the WPQ has taken it (the accept time), and
+ * safe without ADR once it has left the WPQ (the media time). A flush hint write completes when everything that entered
+ * the controller's WPQs before it has left them. */
+#ifndef QUIRE_IMC_IMC_H
+#define QUIRE_IMC_IMC_H
+
+#include "sim/base/conf.h"
+#include "sim/base/hist.h"
+#include "sim/base/stats.h"
+#include "sim/base/types.h"
+#include "sim/mem/mem.h"
+#include "sim/nvdimm/nvdimm.h"
+
+#define IMC_MAX_BANKS 64u
+
+struct imc_conf {
+    uint64_t n_imcs;           /* controllers a node */
+    uint64_t n_channels;       /* channels a controller */
+    uint64_t interleave_bytes; /* consecutive bytes of DRAM on one channel */
+    uint64_t pmem_interleave_bytes;
+    uint64_t front_ps;  /* controller pipeline and on-die path of a read, both ways */
+    uint64_t banks;     /* a channel, all ranks; a power of two */
+    uint64_t row_bytes; /* row buffer of a bank */
+    uint64_t t_rcd_ps, t_rp_ps, t_cl_ps, t_burst_ps, t_ras_ps, t_turn_ps;
+    uint64_t write_queue, write_high, write_low; /* DRAM writes: slots and watermarks */
+    uint64_t wpq_entries;                        /* persistent writes a channel */
+    uint64_t wpq_transfer_ps;                    /* channel time to send one line to the module */
+    uint64_t hints;                              /* 1: the host describes flush hint addresses */
+    uint64_t hint_ps;                            /* uncached write to a hint address, without the drain */
+};
+extern const struct conf_key imc_keys[];
+
+struct chan_stats {
+    uint64_t reads, writes, row_hits, row_misses, write_drains;
+    uint64_t wpq_inserts, wpq_merges, wpq_full, wpq_peak;
+};
+extern const struct stat_desc chan_stat_desc[];
+#define CHAN_N_STATS (sizeof(struct chan_stats) / sizeof(uint64_t))
+
+struct imc_stats {
+    uint64_t hint_writes, hint_wait_ps;
+};
+extern const struct stat_desc imc_stat_desc[];
+#define IMC_N_STATS (sizeof(struct imc_stats) / sizeof(uint64_t))
+
+struct wpq_entry {
+    uint64_t line;
+    ps_t accept_ps, start_ps, media_ps; /* start: when the module begins to take it; later writes no longer merge */
+    uint32_t version;
+    bool has_data;
+    uint8_t data[LINE_BYTES];
+};
+
+struct channel {
+    ps_t bus_free_ps;
+    ps_t bank_free_ps[IMC_MAX_BANKS];
+    uint32_t open_row[IMC_MAX_BANKS]; /* ~0: closed */
+    uint32_t n_writes;                /* DRAM writes queued */
+    ps_t drained_ps;                  /* end of the last write batch */
+    struct wpq_entry *wpq;            /* ring; NULL without a persistent module */
+    uint32_t wpq_head, wpq_n;
+    ps_t wpq_bus_free_ps;
+    struct nvdimm module;
+    struct chan_stats stats;
+};
+
+/* The controllers of one node. */
+struct node_imc {
+    struct imc_conf conf;
+    struct mem *mem;
+    uint32_t n_chans; /* n_imcs * n_channels */
+    uint32_t row_shift, bank_mask, bank_shift;
+    struct channel *chan;
+    struct imc_stats *imc; /* n_imcs of them */
+};
+
+/* mem is where lines of persistent regions become durable. */
+int imc_init(struct node_imc *n, const struct imc_conf *conf, const struct nvdimm_conf *pmem, struct mem *mem,
+             struct diag *d);
+void imc_fini(struct node_imc *n);
+
+/* Channel of a line, from its offset in lines inside the region: a bijection of (channel, line in the channel). */
+uint32_t imc_channel(const struct node_imc *n, enum mem_kind kind, uint64_t offset_lines, uint64_t *chan_line);
+/* The inverse of imc_channel. */
+uint64_t imc_offset(const struct node_imc *n, enum mem_kind kind, uint32_t chan, uint64_t chan_line);
+
+/* Read of a line: when its data is back at the node. offset_lines is relative to region r. */
+ps_t imc_read(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t);
+/* Write-back or non-temporal store: when the controller has taken it. */
+ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t);
+
+/* A store to a flush hint address of controller imc at t: when all persistent writes that its WPQs took before t are on
+ * media. */
+ps_t imc_hint_write(struct node_imc *n, uint32_t imc, ps_t t);
+/* The same instant without a write: for combining and for tests. */
+ps_t imc_drained_ps(const struct node_imc *n, uint32_t imc);
+
+/* Moves to the media what has left the WPQs by t. */
+void imc_settle(struct node_imc *n, ps_t t);
+/* Power fails at t. adr: the WPQs are drained by hold-up energy; else what has not left them by t is lost. */
+void imc_power_fail(struct node_imc *n, ps_t t, bool adr);
+
+#endif
