@@ -10,7 +10,9 @@
  * A plugin built against 1.x loads in every host 1.y: a newer plugin must check the size of what it is handed.
  *
  * Rules. No threads, no host time, no host randomness, no output. Every handle carries a generation: a stale one is
- * answered with QUIRE_E_STALE. A hook that breaks an invariant gets its policy ejected to the built-in default.
+ * answered with QUIRE_E_STALE. Every argument is checked: a bad one is an error code. A hook that answers nonsense, or
+ * goes on calling services beyond its budget, gets its policy ejected: the built-in default takes over, the result says
+ * why, and no hook but fini is called any more.
  */
 #ifndef QUIRE_POLICY_H
 #define QUIRE_POLICY_H
@@ -48,13 +50,13 @@ typedef uint64_t quire_timer; /* 0 is never a timer */
 #define QUIRE_NODE_ANY 0xffffffffu
 
 /* ---- roles and capabilities ------------------------------------------------------------------------------------- */
-/* A role has one owner; observers (role 0) are without limit. */
+/* A role has one owner, which takes it by claim() in init; observers, which take none, are without limit. */
 #define QUIRE_ROLE_PLACEMENT (1ull << 0) /* decides the node of a page at its first touch */
 #define QUIRE_ROLE_TRACE     (1ull << 1) /* sets one-shot EPT traces */
 #define QUIRE_ROLE_NUMA      (1ull << 2) /* moves pages between nodes */
 #define QUIRE_ROLE_PMEM      (1ull << 3) /* virtual flush hints */
 
-#define QUIRE_CAP_ORACLE (1ull << 0) /* quire.oracle/1: stamps oracle = true into every result of the run */
+#define QUIRE_CAP_ORACLE (1ull << 0) /* fetching quire.oracle/1 stamps oracle = true into every result of the run */
 
 /* ---- options ---------------------------------------------------------------------------------------------------- */
 #define QUIRE_OPT_BOOL  1u /* number 0 or 1 */
@@ -76,13 +78,15 @@ struct quire_option {
 };
 
 /* ---- what hooks are told ---------------------------------------------------------------------------------------- */
-#define QUIRE_VM_CREATED      1u /* before its first instruction */
-#define QUIRE_VM_DESTROYED    2u
-#define QUIRE_VM_VCPU_MOVED   3u /* vcpu now runs on cpu of node */
-#define QUIRE_VM_MAPPED       4u /* gpa got a frame (first touch); level as below */
-#define QUIRE_VM_PHASE        5u /* the workload passed a mark; value = its number */
-#define QUIRE_VM_HOST_CHANGED 6u /* the VM arrived on another host; flush hints may have come or gone (value 1 or 0)   \
-                                  */
+#define QUIRE_VM_CREATED    1u /* before its first instruction; its persistent regions exist */
+#define QUIRE_VM_DESTROYED  2u /* also at the end of the run; services still answer for it */
+#define QUIRE_VM_VCPU_MOVED 3u /* vcpu now runs on cpu of node; also when it is placed for the first time */
+#define QUIRE_VM_MAPPED     4u /* gpa got a frame; the access that asked for it runs after the hook */
+#define QUIRE_VM_UNMAPPED   5u /* gpa lost its frame (balloon, swap, hot-unplug): its trace is gone */
+#define QUIRE_VM_PHASE      6u /* the workload passed a mark; value = its number */
+/* The VM is about to run on another host, or NVDIMMs were plugged or unplugged: value = hint_controllers() from now on.
+ * Comes before the first instruction under the new conditions. */
+#define QUIRE_VM_HOST_CHANGED 7u
 
 struct quire_vm_event {
     uint32_t size;
@@ -98,9 +102,10 @@ struct quire_vm_event {
 #define QUIRE_ACCESS_READ  1u
 #define QUIRE_ACCESS_WRITE 2u
 #define QUIRE_ACCESS_EXEC  4u
+#define QUIRE_ACCESS_WALK  8u /* told, never asked for: the page walker read or marked a guest page-table entry */
 
 /* Why the hardware (or the hypervisor's page tables) stopped the access. */
-#define QUIRE_FAULT_TRACE   1u /* a one-shot trace of this policy fired; the mapping is restored before the hook runs */
+#define QUIRE_FAULT_TRACE   1u /* a one-shot trace of this policy fired; still armed while the hook runs */
 #define QUIRE_FAULT_HINT    2u /* a store to a virtual flush hint page */
 #define QUIRE_FAULT_MISSING 3u /* no frame yet: a placement owner names the node */
 
@@ -116,10 +121,13 @@ struct quire_fault {
     uint64_t now_ps;
 };
 
-#define QUIRE_VERDICT_DEFAULT 0u /* the next policy, or the built-in default, decides */
-#define QUIRE_VERDICT_RESUME  1u /* run the instruction again */
-#define QUIRE_VERDICT_SKIP    2u /* the access is done: go on behind the instruction */
+#define QUIRE_VERDICT_DEFAULT 0u /* the built-in default decides */
+#define QUIRE_VERDICT_RESUME  1u /* disarm the trace and run the instruction again */
+#define QUIRE_VERDICT_SKIP    2u /* a hint store is done: go on behind the instruction */
 #define QUIRE_VERDICT_STOP    3u /* stop the VM: an error */
+/* The hypervisor carries out this one access by its instruction emulator and leaves the trace armed, so that the very
+ * next access faults too. Costs the emulation on top of the exit. */
+#define QUIRE_VERDICT_EMULATE 4u
 
 struct quire_verdict {
     uint32_t size;
@@ -129,7 +137,7 @@ struct quire_verdict {
     uint64_t until_ps; /* SKIP: the vCPU goes on no earlier than this (a drain it waits for); 0: at once */
 };
 
-/* Completion of a page move that was queued by quire.ept/1 move(). */
+/* Completion of a page move that was queued by quire.frame/1 move(). */
 struct quire_done {
     uint32_t size;
     int32_t result; /* QUIRE_OK or QUIRE_E_* */
@@ -141,7 +149,7 @@ struct quire_done {
     uint64_t now_ps;
 };
 
-/* The guest asked for a flush of its persistent memory by hypercall (a virtio-pmem class device). */
+/* The guest asked for a flush of its persistent memory by hypercall (QUIRE_HINT_HYPERCALL). */
 struct quire_flush {
     uint32_t size;
     uint32_t vcpu;
@@ -185,8 +193,8 @@ struct quire_core {
     uint32_t size;
     uint32_t n_nodes; /* NUMA nodes of the host; those without CPUs are memory-only */
     uint64_t (*now_ps)(const struct quire_core *c);
-    /* Uniform 64-bit number of the policy's random stream of that name. */
-    uint64_t (*random)(const struct quire_core *c, const char *stream);
+    /* Uniform in [0, n), n > 0, from the policy's random stream of that name. */
+    uint64_t (*random)(const struct quire_core *c, const char *stream, uint64_t n);
     /* Calls hooks.timer at now + delay_ps, then every period_ps (0: once). The hook's work is charged to cpu. */
     quire_timer (*timer_start)(const struct quire_core *c, uint64_t delay_ps, uint64_t period_ps, uint32_t cpu,
                                uint64_t cookie);
@@ -203,8 +211,10 @@ struct quire_core {
      * "local_ratio"). */
     void (*series)(const struct quire_core *c, const char *name, const char *label, const char *x_name, double x,
                    double y);
-    /* The value of one of the policy's options as a number (see QUIRE_OPT_*); QUIRE_E_NOENT if there is none. */
-    int32_t (*option)(const struct quire_core *c, const char *name, uint64_t *value);
+    /* The value of one of the policy's own options as a number (see QUIRE_OPT_*). */
+    uint64_t (*option)(const struct quire_core *c, const char *name);
+    /* The VM's title in the experiment file, for labels; "" for a stale handle. Valid as long as the VM. */
+    const char *(*vm_name)(const struct quire_core *c, quire_vm vm);
     /* Appends to the hash-chained decision log; what and the numbers identify the decision. */
     void (*mark)(const struct quire_core *c, const char *what, uint64_t a, uint64_t b);
 };
@@ -222,12 +232,14 @@ struct quire_core {
 #define QUIRE_LEAF_PINNED   16u /* may not move */
 #define QUIRE_LEAF_PMEM     32u /* persistent memory */
 
+#define QUIRE_LEAF_SOFT_SHIFT 8
+
 struct quire_leaf {
     uint64_t gpa; /* first byte of the page */
     quire_frame frame;
     uint32_t node;
     uint16_t level;
-    uint16_t bits; /* QUIRE_LEAF_* */
+    uint16_t bits; /* QUIRE_LEAF_*; the 6 software bits from QUIRE_LEAF_SOFT_SHIFT on */
 };
 
 #define QUIRE_SCAN_CLEAR_A 1u
@@ -244,8 +256,9 @@ struct quire_ept {
     int32_t (*scan)(const struct quire_ept *s, quire_vm vm, uint64_t *cursor, uint32_t flags, struct quire_leaf *out,
                     uint32_t max);
     int32_t (*query)(const struct quire_ept *s, quire_vm vm, uint64_t gpa, struct quire_leaf *out);
-    /* Arms a one-shot trace: the next access of the kinds in access (QUIRE_ACCESS_*) faults with QUIRE_FAULT_TRACE. It
-     * is seen by a vCPU after the next flush(). */
+    /* Arms a one-shot trace on the leaves that cover gpa[0..n), whatever their size: the next access of the kinds in
+     * access (READ, WRITE, EXEC) faults with QUIRE_FAULT_TRACE. A vCPU that has the translation in its TLB sees it
+     * after the next flush(). Both return how many leaves changed; pages without a frame are left out. */
     int32_t (*trace)(const struct quire_ept *s, quire_vm vm, const uint64_t *gpa, uint32_t n, uint32_t access);
     int32_t (*untrace)(const struct quire_ept *s, quire_vm vm, const uint64_t *gpa, uint32_t n);
     /* Invalidates the VM's translations on every CPU that runs it: one batched shootdown for all edits so far. */
@@ -254,8 +267,7 @@ struct quire_ept {
     int32_t (*split)(const struct quire_ept *s, quire_vm vm, uint64_t gpa);
     /* The reverse, if the frames are contiguous, aligned and alike in their permissions. */
     int32_t (*merge)(const struct quire_ept *s, quire_vm vm, uint64_t gpa);
-    /* Software bits (6) of the leaf; kept across moves. */
-    int32_t (*soft_get)(const struct quire_ept *s, quire_vm vm, uint64_t gpa, uint32_t *bits);
+    /* Software bits (6) of the leaf; kept across moves, shown in quire_leaf.bits. */
     int32_t (*soft_set)(const struct quire_ept *s, quire_vm vm, uint64_t gpa, uint32_t bits);
     /* Turns the page-modification log on or off; a full log (512 entries) costs an exit. drain() returns logged pages.
      */
@@ -268,9 +280,10 @@ struct quire_frames {
     uint32_t size;
     uint32_t reserved;
     uint64_t (*free_pages)(const struct quire_frames *s, uint32_t node);
-    /* Queues moves of pages to node; each is copied by the machine (write-protect, copy, recheck, switch leaf,
-     * shootdown a batch, free) and answered by hooks.done. Returns how many were accepted. rate_bytes_per_s 0: as fast
-     * as it goes. */
+    /* Queues moves of the leaves that cover gpa[0..n) to node; the machine copies each (write-protect, copy, recheck,
+     * switch leaf, shootdown a batch, free), at most rate_bytes_per_s (0: as fast as it goes). Returns how many it
+     * took, from the first on: the queue is bounded. Each one taken is answered by exactly one hooks.done, moved or
+     * not. */
     int32_t (*move)(const struct quire_frames *s, quire_vm vm, const uint64_t *gpa, uint32_t n, uint32_t node,
                     uint64_t rate_bytes_per_s);
     /* Moves queued and not yet done. */
@@ -280,9 +293,10 @@ struct quire_frames {
 };
 
 /* "quire.pmem/1": flush hints and the persistence domain. */
-#define QUIRE_HINT_TRAP 1u /* write-protected: a store faults with QUIRE_FAULT_HINT */
-#define QUIRE_HINT_OPEN 2u /* a writable page that nothing is behind: a store costs a store */
-#define QUIRE_HINT_NONE 3u /* not described to the guest: it believes that ADR suffices and never flushes */
+#define QUIRE_HINT_TRAP      1u /* listed; write-protected: a store faults with QUIRE_FAULT_HINT */
+#define QUIRE_HINT_OPEN      2u /* listed; a writable page that nothing is behind: a store costs a store */
+#define QUIRE_HINT_NONE      3u /* not listed: the guest believes that ADR suffices and never flushes */
+#define QUIRE_HINT_HYPERCALL 4u /* not listed; the guest flushes by hypercall, as with a virtio-pmem device */
 
 struct quire_pmem {
     uint32_t size;
@@ -292,13 +306,17 @@ struct quire_pmem {
     uint32_t (*n_regions)(const struct quire_pmem *s, quire_vm vm);
     /* Controllers that back persistent region r of the VM now, as a mask. */
     uint64_t (*backing)(const struct quire_pmem *s, quire_vm vm, uint32_t region);
-    /* Chooses an unused guest-physical page for the region's virtual hint and lists it in the guest's NFIT. */
+    /* Chooses an unused guest-physical page for the region's virtual hint; the same one whenever it is asked again. It
+     * is pinned, never shared, swapped or merged, and keeps its address on every host. */
     int32_t (*hint_assign)(const struct quire_pmem *s, quire_vm vm, uint32_t region, uint64_t *gpa);
+    /* How the guest flushes the region; the guest itself sees a change only when it boots. TRAP and OPEN need
+     * hint_assign() first. */
     int32_t (*hint_mode)(const struct quire_pmem *s, quire_vm vm, uint32_t region, uint32_t mode);
-    /* The sequence sfence; one uncached write a controller of the mask, in parallel; sfence. *done_ps is when the last
-     * of these controllers has drained what was queued before. */
-    int32_t (*hint_write)(const struct quire_pmem *s, uint64_t mask, uint64_t *done_ps);
-    /* When controller m's queue, as it stands now, will be drained if nobody asks: for combining. */
+    /* The sequence sfence; one uncached write a controller of the mask, in parallel; sfence, begun at start_ps (now, or
+     * later: 0 means now). *done_ps is when the last of these controllers has drained what is queued now, or start_ps
+     * if that is later. */
+    int32_t (*hint_write)(const struct quire_pmem *s, uint64_t mask, uint64_t start_ps, uint64_t *done_ps);
+    /* When the controller will have drained what is queued now, given the hint writes already issued. */
     uint64_t (*drained_ps)(const struct quire_pmem *s, uint32_t controller);
 };
 
@@ -319,6 +337,8 @@ struct quire_host {
     uint32_t abi_major, abi_minor;
     uint32_t reserved;
     const void *(*service)(const struct quire_host *h, const char *id);
+    /* In init: takes roles, out of those that quire_policy.roles names. QUIRE_E_BUSY if another policy has one. */
+    int32_t (*claim)(const struct quire_host *h, uint64_t roles);
 };
 
 struct quire_policy {
@@ -327,8 +347,8 @@ struct quire_policy {
     uint32_t n_options;
     const char *name; /* as in `policy "name" { }` */
     const char *help; /* one paragraph */
-    uint64_t roles;   /* QUIRE_ROLE_* wanted */
-    uint64_t caps;    /* QUIRE_CAP_* wanted */
+    uint64_t roles;   /* QUIRE_ROLE_* it may claim */
+    uint64_t caps;    /* QUIRE_CAP_* it may use */
     const struct quire_option *options;
     const struct quire_hooks *hooks;
     /* Makes one instance. Services and options are available. 0, or QUIRE_E_* to refuse, *why then says why. */
