@@ -119,6 +119,8 @@ struct quire_fault {
     uint32_t cpu;
     uint64_t gpa; /* of the access */
     uint64_t now_ps;
+    uint32_t region; /* QUIRE_FAULT_HINT: persistent region of the VM, 0.. */
+    uint32_t reserved;
 };
 
 #define QUIRE_VERDICT_DEFAULT 0u /* the built-in default decides */
@@ -172,7 +174,7 @@ struct quire_power {
 struct quire_hooks {
     uint32_t size;
     uint32_t reserved;
-    void (*fini)(void *self);
+    void (*fini)(void *self); /* releases the instance; no service is there any more */
     void (*vm_event)(void *self, const struct quire_vm_event *e);
     /* Synchronous: the vCPU waits. out is preset to QUIRE_VERDICT_DEFAULT. */
     void (*fault)(void *self, const struct quire_fault *f, struct quire_verdict *out);
@@ -306,11 +308,9 @@ struct quire_pmem {
     uint32_t (*n_regions)(const struct quire_pmem *s, quire_vm vm);
     /* Controllers that back persistent region r of the VM now, as a mask. */
     uint64_t (*backing)(const struct quire_pmem *s, quire_vm vm, uint32_t region);
-    /* Chooses an unused guest-physical page for the region's virtual hint; the same one whenever it is asked again. It
-     * is pinned, never shared, swapped or merged, and keeps its address on every host. */
-    int32_t (*hint_assign)(const struct quire_pmem *s, quire_vm vm, uint32_t region, uint64_t *gpa);
-    /* How the guest flushes the region; the guest itself sees a change only when it boots. TRAP and OPEN need
-     * hint_assign() first. */
+    /* How the guest flushes the region. TRAP and OPEN list one unused guest-physical page in its NFIT: pinned, never
+     * shared, swapped or merged, the same on every host. The guest itself sees NONE and HYPERCALL only when it boots.
+     */
     int32_t (*hint_mode)(const struct quire_pmem *s, quire_vm vm, uint32_t region, uint32_t mode);
     /* The sequence sfence; one uncached write a controller of the mask, in parallel; sfence, begun at start_ps (now, or
      * later: 0 means now). *done_ps is when the last of these controllers has drained what is queued now, or start_ps
@@ -351,14 +351,34 @@ struct quire_policy {
     uint64_t caps;    /* QUIRE_CAP_* it may use */
     const struct quire_option *options;
     const struct quire_hooks *hooks;
-    /* Makes one instance. Services and options are available. 0, or QUIRE_E_* to refuse, *why then says why. */
+    /* Makes one instance. Services and options are available. 0, or QUIRE_E_* to refuse, *why then says why. fini is
+     * called for whatever was stored in *self, also after a refusal. */
     int32_t (*init)(const struct quire_host *h, void **self, const char **why);
 };
 
 /* The one exported symbol: fills nothing, returns a struct that stays valid until the library is closed. */
 #define QUIRE_POLICY_ENTRY "quire_policy_entry"
 typedef const struct quire_policy *quire_policy_entry_fn(void);
-const struct quire_policy *quire_policy_entry(void);
+__attribute__((visibility("default"))) const struct quire_policy *quire_policy_entry(void);
+
+/* ---- shorthand for plugins written in C ---------------------------------------------------------------------------
+ */
+/* One line of an option table: QUIRE_OPTION(TIME, "delay", "10ms", "how long ..."); .min, .max and .words may follow.
+ */
+#define QUIRE_OPTION(type_, name_, def_, help_, ...)                                                                   \
+    {                                                                                                                  \
+        .size = sizeof(struct quire_option), .type = QUIRE_OPT_##type_, .name = (name_), .def = (def_),                \
+        .help = (help_), ##__VA_ARGS__                                                                                 \
+    }
+#define QUIRE_OPTIONS(array) .options = (array), .n_options = sizeof(array) / sizeof((array)[0])
+/* The whole plugin: QUIRE_POLICY(.name = "x", .help = "...", .hooks = &hooks, .init = init, ...) */
+#define QUIRE_POLICY(...)                                                                                              \
+    static const struct quire_policy quire_this_policy = {                                                             \
+        .size = sizeof(struct quire_policy), .abi_major = QUIRE_ABI_MAJOR, .abi_minor = QUIRE_ABI_MINOR, __VA_ARGS__}; \
+    const struct quire_policy *quire_policy_entry(void)                                                                \
+    {                                                                                                                  \
+        return &quire_this_policy;                                                                                     \
+    }
 
 #ifdef __cplusplus
 }
