@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/* The private caches, and what a core sees; the shared level is in llc.c. */
+#include "sim/cache/cache.h"
+
+#include "sim/cache/llc.h"
+
+#include <stdlib.h>
+
+#define K(field) offsetof(struct cache_conf, field)
+/* Defaults: Skylake-SP / Cascade Lake. Geometry: InstLatx64; latencies: InstLatx64 "NewMemLat" (numbers.md rows 1-4).
+ */
+const struct conf_key cache_keys[] = {
+    {"l1i_size", CONF_SIZE, K(l1i_bytes), "32KiB", 4096, 1 << 20, NULL, "L1 instruction cache of a core"},
+    {"l1i_ways", CONF_UINT, K(l1i_ways), "8", 1, 16, NULL, "its ways"},
+    {"l1d_size", CONF_SIZE, K(l1d_bytes), "32KiB", 4096, 1 << 20, NULL, "L1 data cache of a core"},
+    {"l1d_ways", CONF_UINT, K(l1d_ways), "8", 1, 16, NULL, "its ways"},
+    {"l1_cycles", CONF_UINT, K(l1_cycles), "4", 1, 1000, NULL, "L1 load-to-use latency in core cycles"},
+    {"l2_size", CONF_SIZE, K(l2_bytes), "1MiB", 4096, 1 << 28, NULL, "L2 cache of a core, inclusive of its L1s"},
+    {"l2_ways", CONF_UINT, K(l2_ways), "16", 1, 16, NULL, "its ways"},
+    {"l2_cycles", CONF_UINT, K(l2_cycles), "14", 1, 1000, NULL, "L2 load-to-use latency in core cycles"},
+    {"llc_slices", CONF_UINT, K(llc_slices), "24", 1, 64, NULL, "slices of a socket's last-level cache"},
+    {"llc_slice", CONF_SIZE, K(llc_slice_bytes), "1408KiB", 4096, 1 << 26, NULL, "size of a slice (1.375 MiB)"},
+    {"llc_ways", CONF_UINT, K(llc_ways), "11", 1, 16, NULL, "its ways"},
+    {"llc_cycles", CONF_UINT, K(llc_cycles), "55", 1, 10000, NULL, "LLC load-to-use latency in core cycles"},
+    {"snoop_ways", CONF_UINT, K(snoop_ways), "12", 1, 16, NULL, "snoop filter ways beside each LLC set"},
+    {"snoop_cycles", CONF_UINT, K(snoop_cycles), "40", 0, 10000, NULL,
+     "asking another core of the socket, in core cycles"},
+    {"clwb_retains", CONF_BOOL, K(clwb_retains), "false", 0, 0, NULL,
+     "CLWB keeps the line cached (Ice Lake on); false: it is invalidated, as on Cascade Lake"},
+    {0},
+};
+#undef K
+
+const struct stat_desc core_cache_stat_desc[] = {
+    {"l1d_hits", STAT_COUNT, "lines", "data accesses that hit the L1D"},
+    {"l1d_misses", STAT_COUNT, "lines", "data accesses that missed the L1D"},
+    {"l1i_hits", STAT_COUNT, "lines", "fetches that hit the L1I"},
+    {"l1i_misses", STAT_COUNT, "lines", "fetches that missed the L1I"},
+    {"l2_hits", STAT_COUNT, "lines", "requests that hit the L2"},
+    {"l2_misses", STAT_COUNT, "lines", "requests that missed the L2"},
+    {"l2_writebacks", STAT_COUNT, "lines", "dirty lines that left the L2 for the LLC"},
+    {"llc_hits", STAT_COUNT, "lines", "L2 misses served by the socket's LLC"},
+    {"llc_misses", STAT_COUNT, "lines", "L2 misses that left the socket's caches"},
+    {"snoop_hits", STAT_COUNT, "lines", "L2 misses served by another core of the socket"},
+    {"upgrades", STAT_COUNT, "lines", "stores to a line held shared"},
+    {"back_invalidations", STAT_COUNT, "lines", "lines lost to a snoop filter eviction or another core's store"},
+    {"flushes", STAT_COUNT, "lines", "CLFLUSH, CLFLUSHOPT and CLWB"},
+    {"flush_writebacks", STAT_COUNT, "lines", "flushes that found the line dirty"},
+    {"ntstores", STAT_COUNT, "lines", "non-temporal stores of a line"},
+};
+STATS_COMPLETE(struct core_cache_stats, core_cache_stat_desc);
+
+static int pcache_init(struct pcache *p, const char *name, uint64_t bytes, uint64_t ways, struct diag *d)
+{
+    uint64_t sets = bytes / LINE_BYTES / ways;
+    if (sets == 0 || (sets & (sets - 1)) || sets * ways * LINE_BYTES != bytes)
+        return fail(d, "machine.cache.%s: %llu bytes in %llu ways do not give a power of two of sets", name,
+                    (unsigned long long)bytes, (unsigned long long)ways);
+    *p = (struct pcache){.set_mask = sets - 1, .ways = (uint32_t)ways, .stride = (uint32_t)(ways + 3) & ~3u};
+    p->tag = xaligned(64, sets * p->stride * sizeof *p->tag);
+    p->lru = xaligned(64, sets * sizeof *p->lru);
+    for (uint64_t i = 0; i < sets; i++)
+        p->lru[i] = LRU_INIT;
+    return 0;
+}
+
+int caches_init(struct caches *c, const struct cache_conf *conf, struct numa *numa, uint32_t cores_a_socket,
+                uint64_t core_hz, struct diag *d)
+{
+    *c = (struct caches){.conf = *conf, .numa = numa, .cores_a_socket = cores_a_socket, .n_sockets = numa->n_nodes};
+    if (cores_a_socket == 0 || cores_a_socket > 32)
+        return fail(d, "machine.cores: %u cores a node, expected 1 to 32", cores_a_socket);
+    c->l1_ps = conf->l1_cycles * PS_PER_S / core_hz;
+    c->l2_ps = conf->l2_cycles * PS_PER_S / core_hz;
+    c->llc_ps = conf->llc_cycles * PS_PER_S / core_hz;
+    c->snoop_ps = conf->snoop_cycles * PS_PER_S / core_hz;
+    c->n_cores = c->n_sockets * cores_a_socket;
+    c->core = xaligned(64, c->n_cores * sizeof *c->core);
+    c->llc = xcalloc(c->n_sockets, sizeof *c->llc);
+    for (uint32_t i = 0; i < c->n_cores; i++) {
+        struct core_cache *p = &c->core[i];
+        p->socket = i / cores_a_socket;
+        p->bit = i % cores_a_socket;
+        if (pcache_init(&p->l1d, "l1d_size", conf->l1d_bytes, conf->l1d_ways, d) ||
+            pcache_init(&p->l1i, "l1i_size", conf->l1i_bytes, conf->l1i_ways, d) ||
+            pcache_init(&p->l2, "l2_size", conf->l2_bytes, conf->l2_ways, d))
+            return -1;
+    }
+    for (uint32_t s = 0; s < c->n_sockets; s++)
+        if (llc_init(&c->llc[s], conf, numa->mem->n_gib << (30 - LINE_SHIFT), d))
+            return -1;
+    return 0;
+}
+
+static void pcache_fini(struct pcache *p)
+{
+    free(p->tag);
+    free(p->lru);
+}
+
+void caches_fini(struct caches *c)
+{
+    for (uint32_t i = 0; c->core && i < c->n_cores; i++) {
+        pcache_fini(&c->core[i].l1d);
+        pcache_fini(&c->core[i].l1i);
+        pcache_fini(&c->core[i].l2);
+    }
+    for (uint32_t s = 0; c->llc && s < c->n_sockets; s++)
+        llc_fini(&c->llc[s]);
+    free(c->core);
+    free(c->llc);
+}
+
+/* Address of the line's tag word, or NULL. */
+static inline uint64_t *pcache_find(const struct pcache *p, uint64_t line)
+{
+    uint64_t *set = &p->tag[(line & p->set_mask) * p->stride];
+    uint32_t match = pcache_match(set, p->stride, line << 3 | 7);
+    return match ? &set[__builtin_ctz(match)] : NULL;
+}
+
+static void pcache_drop(struct pcache *p, uint64_t line, uint64_t *tag)
+{
+    uint64_t set = line & p->set_mask;
+    p->lru[set] = lru_retire(p->lru[set], (uint32_t)(tag - &p->tag[set * p->stride]), p->ways);
+    *tag = 0;
+}
+
+/* Takes the line out of a core's caches; true if it was dirty. */
+bool core_invalidate(struct core_cache *p, uint64_t line)
+{
+    uint64_t *l2 = pcache_find(&p->l2, line), *tag;
+    bool dirty = false;
+    if (!l2)
+        return false;
+    dirty = (*l2 & 3) == LINE_MODIFIED;
+    pcache_drop(&p->l2, line, l2);
+    if ((tag = pcache_find(&p->l1d, line))) {
+        dirty |= (*tag & 3) == LINE_MODIFIED;
+        pcache_drop(&p->l1d, line, tag);
+    }
+    if (p->stats.l1i_misses && (tag = pcache_find(&p->l1i, line)))
+        pcache_drop(&p->l1i, line, tag);
+    return dirty;
+}
+
+/* Leaves the line in a core's caches with another state; true if it was dirty. */
+bool core_downgrade(struct core_cache *p, uint64_t line, uint32_t state)
+{
+    uint64_t *l2 = pcache_find(&p->l2, line), *l1;
+    bool dirty = false;
+    if (l2) {
+        dirty = (*l2 & 3) == LINE_MODIFIED;
+        *l2 = (*l2 & ~3ull) | ((*l2 & 3) == LINE_SHARED ? LINE_SHARED : state);
+    }
+    if ((l1 = pcache_find(&p->l1d, line))) {
+        dirty |= (*l1 & 3) == LINE_MODIFIED;
+        *l1 = (*l1 & ~3ull) | ((*l1 & 3) == LINE_SHARED ? LINE_SHARED : state);
+    }
+    return dirty;
+}
+
+/* The L2's LRU line makes room; inclusion takes it out of the L1s; it goes to the LLC. */
+static void l2_evict(struct caches *c, struct core_cache *p, uint64_t tag, ps_t t)
+{
+    uint64_t line = tag >> 3, *l1 = pcache_find(&p->l1d, line);
+    uint32_t state = tag & 3;
+    if (l1) {
+        state = max_u64(state, *l1 & 3);
+        pcache_drop(&p->l1d, line, l1);
+    }
+    if (p->stats.l1i_misses && (l1 = pcache_find(&p->l1i, line)))
+        pcache_drop(&p->l1i, line, l1);
+    p->stats.l2_writebacks += state == LINE_MODIFIED;
+    llc_take_victim(c, p, line, state, t);
+}
+
+static void l1_install(struct core_cache *p, struct pcache *l1, uint64_t line, uint32_t state)
+{
+    uint64_t set = line & l1->set_mask, *tags = &l1->tag[set * l1->stride];
+    uint32_t way = lru_victim(l1->lru[set], l1->ways);
+    if ((tags[way] & 7) == (4 | LINE_MODIFIED)) {
+        uint64_t *l2 = pcache_find(&p->l2, tags[way] >> 3);
+        CHECK(l2);
+        *l2 |= LINE_MODIFIED;
+    }
+    tags[way] = line << 3 | 4 | state;
+    l1->lru[set] = lru_touch(l1->lru[set], way);
+}
+
+ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t)
+{
+    struct core_cache *p = &c->core[core];
+    struct pcache *l2 = &p->l2, *l1 = op == CACHE_FETCH ? &p->l1i : &p->l1d;
+    uint64_t set = line & l2->set_mask, *tags = &l2->tag[set * l2->stride];
+    uint32_t match =
+        l2->stride == 16 ? pcache_match(tags, 16, line << 3 | 7) : pcache_match(tags, l2->stride, line << 3 | 7);
+    uint32_t way, state;
+    p->stats.l1d_misses += op != CACHE_FETCH;
+    p->stats.l1i_misses += op == CACHE_FETCH;
+    if (likely(match)) {
+        p->stats.l2_hits++;
+        way = (uint32_t)__builtin_ctz(match);
+        state = tags[way] & 3;
+        if (op == CACHE_WRITE && state == LINE_SHARED) {
+            t = cache_upgrade(c, core, line, t);
+            state = LINE_MODIFIED;
+        }
+        t += c->l2_ps;
+    } else {
+        p->stats.l2_misses++;
+        way = lru_victim(l2->lru[set], l2->ways);
+        uint64_t victim = tags[way];
+        if (victim & 4)
+            llc_prefetch(c, p->socket, victim >> 3);
+        t = llc_request(c, core, line, op == CACHE_WRITE, t + c->l2_ps, &state);
+        /* A snoop filter eviction inside the request may have taken lines of this very set. */
+        way = lru_victim(l2->lru[set], l2->ways);
+        if (tags[way] & 4)
+            l2_evict(c, p, tags[way], t);
+        tags[way] = line << 3 | 4 | state;
+    }
+    l2->lru[set] = lru_touch(l2->lru[set], way);
+    /* The L1 copy is clean unless this is a store: a dirty L2 line stays the L2's business. */
+    l1_install(p, l1, line, op == CACHE_WRITE ? LINE_MODIFIED : state == LINE_SHARED ? LINE_SHARED : LINE_EXCLUSIVE);
+    return t;
+}
+
+ps_t cache_upgrade(struct caches *c, uint32_t core, uint64_t line, ps_t t)
+{
+    struct core_cache *p = &c->core[core];
+    uint64_t *tag;
+    p->stats.upgrades++;
+    t = llc_claim(c, core, line, t);
+    if ((tag = pcache_find(&p->l2, line)))
+        *tag |= LINE_MODIFIED;
+    if ((tag = pcache_find(&p->l1d, line)))
+        *tag |= LINE_MODIFIED;
+    return t;
+}
+
+ps_t cache_flush(struct caches *c, uint32_t core, uint64_t line, enum flush_op op, ps_t t)
+{
+    struct core_cache *p = &c->core[core];
+    bool keep = op == FLUSH_CLWB && c->conf.clwb_retains, dirty = false;
+    p->stats.flushes++;
+    for (uint32_t s = 0; s < c->n_sockets; s++)
+        dirty |= llc_clean(c, s, line, keep);
+    if (!dirty)
+        return t + c->l1_ps;
+    p->stats.flush_writebacks++;
+    return numa_write(c->numa, p->socket, line, t + c->llc_ps);
+}
+
+ps_t cache_ntstore(struct caches *c, uint32_t core, uint64_t line, ps_t t)
+{
+    struct core_cache *p = &c->core[core];
+    p->stats.ntstores++;
+    for (uint32_t s = 0; s < c->n_sockets; s++)
+        llc_clean(c, s, line, false);
+    return numa_write(c->numa, p->socket, line, t + c->llc_ps);
+}
+
+void cache_write_back_all(struct caches *c, ps_t t)
+{
+    for (uint32_t i = 0; i < c->n_cores; i++) {
+        struct pcache *l2 = &c->core[i].l2;
+        for (uint64_t k = 0; k < (l2->set_mask + 1) * l2->stride; k++)
+            if (l2->tag[k] & 4 && llc_clean(c, c->core[i].socket, l2->tag[k] >> 3, false))
+                numa_write(c->numa, c->core[i].socket, l2->tag[k] >> 3, t);
+    }
+    for (uint32_t s = 0; s < c->n_sockets; s++)
+        llc_write_back_all(c, s, t);
+}
+
+static int verify_core(const struct caches *c, const struct core_cache *p, struct diag *d)
+{
+    const struct pcache *l1[2] = {&p->l1d, &p->l1i};
+    for (int i = 0; i < 2; i++)
+        for (uint64_t k = 0; k < (l1[i]->set_mask + 1) * l1[i]->stride; k++)
+            if (l1[i]->tag[k] & 4 && !pcache_find(&p->l2, l1[i]->tag[k] >> 3))
+                return fail(d, "cache: line %llx is in an L1 of core %u.%u but not in its L2",
+                            (unsigned long long)l1[i]->tag[k] >> 3, p->socket, p->bit);
+    for (uint64_t k = 0; k < (p->l2.set_mask + 1) * p->l2.stride; k++) {
+        uint64_t tag = p->l2.tag[k], *l1d = tag & 4 ? pcache_find(&p->l1d, tag >> 3) : NULL;
+        if (tag & 4 && llc_verify_line(c, p, tag >> 3, max_u64(tag & 3, l1d ? *l1d & 3 : 0), d))
+            return -1;
+    }
+    return 0;
+}
+
+int caches_verify(const struct caches *c, struct diag *d)
+{
+    for (uint32_t i = 0; i < c->n_cores; i++)
+        if (verify_core(c, &c->core[i], d))
+            return -1;
+    return 0;
+}

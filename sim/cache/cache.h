@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* The cache hierarchy: for each core L1I, L1D and an inclusive L2; for each socket a last-level cache (LLC) that takes
+ * the L2's victims (non-inclusive, as Skylake-SP's) in slices chosen by an address hash, and beside each LLC set the
+ * snoop filter that knows which cores hold a line. MESI within and between sockets; sockets snoop each other at a miss.
+ *
+ * Caches hold no bytes: the coherent bytes of a line live in its frame, and a write-back captures them (sim/imc). What
+ * the tags decide is when that happens, and what it costs.
+ *
+ * Every call names the time at which the request starts and is answered with the time at which it is done.
+ */
+#ifndef QUIRE_CACHE_CACHE_H
+#define QUIRE_CACHE_CACHE_H
+
+#include "sim/base/conf.h"
+#include "sim/base/lru.h"
+#include "sim/base/stats.h"
+#include "sim/base/types.h"
+#include "sim/numa/numa.h"
+
+#include <smmintrin.h>
+
+/* State of a line in a private cache; the low two bits of its tag word. */
+enum { LINE_SHARED = 1, LINE_EXCLUSIVE = 2, LINE_MODIFIED = 3 };
+
+struct cache_conf {
+    uint64_t l1i_bytes, l1i_ways, l1d_bytes, l1d_ways, l1_cycles;
+    uint64_t l2_bytes, l2_ways, l2_cycles;
+    uint64_t llc_slices, llc_slice_bytes, llc_ways, llc_cycles;
+    uint64_t snoop_ways;   /* snoop filter ways beside each LLC set */
+    uint64_t snoop_cycles; /* asking another core of the socket */
+    uint64_t clwb_retains; /* 1: CLWB leaves the line in the cache, 0: it is invalidated as on Cascade Lake */
+};
+extern const struct conf_key cache_keys[];
+
+struct core_cache_stats {
+    uint64_t l1d_hits, l1d_misses, l1i_hits, l1i_misses;
+    uint64_t l2_hits, l2_misses, l2_writebacks;
+    uint64_t llc_hits, llc_misses;
+    uint64_t snoop_hits, upgrades, back_invalidations;
+    uint64_t flushes, flush_writebacks, ntstores;
+};
+extern const struct stat_desc core_cache_stat_desc[];
+#define CORE_CACHE_N_STATS (sizeof(struct core_cache_stats) / sizeof(uint64_t))
+
+struct llc_stats {
+    uint64_t fills, evictions, writebacks, snoop_evictions;
+};
+extern const struct stat_desc llc_stat_desc[];
+#define LLC_N_STATS (sizeof(struct llc_stats) / sizeof(uint64_t))
+
+/* A private set-associative cache. Tag word: line << 3 | 4 | state; 0 = invalid. stride = ways rounded up to 4. */
+struct pcache {
+    uint64_t *tag;
+    uint64_t *lru;
+    uint64_t set_mask;
+    uint32_t ways, stride;
+};
+
+/* LLC and snoop filter of a socket. A set is 32-bit data tags, two LRU words, then 64-bit snoop entries:
+ *   data:  tag << 3 | 4 | state         tag = line >> slice_set_bits, at most 29 bits
+ *   snoop: sharers << 32 | tag << 3 | 4 sharers = one bit a core of the socket */
+struct llc {
+    uint8_t *sets;
+    uint64_t set_bytes;
+    uint32_t lru_at, snoop_at; /* byte offsets in a set */
+    uint32_t ways, snoop_ways, data_stride, snoop_stride;
+    uint32_t slices, slice_set_bits;
+    bool is_active; /* some core of the socket has ever filled a line */
+    struct llc_stats stats;
+};
+
+struct core_cache {
+    struct pcache l1d, l1i, l2;
+    uint32_t socket;
+    uint32_t bit; /* in a snoop entry's sharers */
+    struct core_cache_stats stats;
+};
+
+struct caches {
+    struct cache_conf conf;
+    struct numa *numa;
+    ps_t l1_ps, l2_ps, llc_ps, snoop_ps;
+    uint32_t n_cores, cores_a_socket, n_sockets;
+    struct core_cache *core;
+    struct llc *llc;
+};
+
+int caches_init(struct caches *c, const struct cache_conf *conf, struct numa *numa, uint32_t cores_a_socket,
+                uint64_t core_hz, struct diag *d);
+void caches_fini(struct caches *c);
+
+enum cache_op { CACHE_READ, CACHE_WRITE, CACHE_FETCH };
+
+/* Bit mask of the ways whose tag word, state aside, equals key (line << 3 | 7). */
+static inline uint32_t pcache_match(const uint64_t *set, uint32_t stride, uint64_t key)
+{
+    const __m128i *p = (const __m128i *)(const void *)set;
+    const __m128i want = _mm_set1_epi64x((long long)key), state = _mm_set1_epi64x(3);
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < stride / 2; i++) {
+        __m128i eq = _mm_cmpeq_epi64(_mm_or_si128(p[i], state), want);
+        mask |= (uint32_t)_mm_movemask_pd(_mm_castsi128_pd(eq)) << 2 * i;
+    }
+    return mask;
+}
+
+ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t);
+/* Store to a line that this core holds shared: everybody else gives it up. */
+ps_t cache_upgrade(struct caches *c, uint32_t core, uint64_t line, ps_t t);
+
+/* Looks the line up in the L1; on a hit *done_ps is set and the LRU order and state are updated. */
+static inline bool cache_l1_hit(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t, ps_t *done_ps)
+{
+    struct core_cache *p = &c->core[core];
+    struct pcache *l1 = op == CACHE_FETCH ? &p->l1i : &p->l1d;
+    uint64_t set = line & l1->set_mask, *tags = &l1->tag[set * l1->stride];
+    uint32_t match =
+        l1->stride == 8 ? pcache_match(tags, 8, line << 3 | 7) : pcache_match(tags, l1->stride, line << 3 | 7);
+    if (unlikely(!match))
+        return false;
+    uint32_t way = (uint32_t)__builtin_ctz(match);
+    l1->lru[set] = lru_touch(l1->lru[set], way);
+    *done_ps = t + c->l1_ps;
+    if (op == CACHE_WRITE) {
+        if (unlikely((tags[way] & 3) == LINE_SHARED))
+            *done_ps = cache_upgrade(c, core, line, t);
+        tags[way] |= 3;
+    }
+    p->stats.l1d_hits += op != CACHE_FETCH;
+    p->stats.l1i_hits += op == CACHE_FETCH;
+    return true;
+}
+
+/* One access of a core to a line. */
+static inline ps_t cache_access(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t)
+{
+    ps_t done;
+    return cache_l1_hit(c, core, line, op, t, &done) ? done : cache_l1_miss(c, core, line, op, t);
+}
+
+enum flush_op { FLUSH_CLFLUSH, FLUSH_CLFLUSHOPT, FLUSH_CLWB };
+/* Writes the line back if it is dirty anywhere; answers when the controller has taken it (t + L1 latency if nothing was
+ * dirty). All but a retaining CLWB also remove it from every cache. */
+ps_t cache_flush(struct caches *c, uint32_t core, uint64_t line, enum flush_op op, ps_t t);
+/* A whole line that bypasses the caches; copies of it are dropped. Answers when the controller has taken it. */
+ps_t cache_ntstore(struct caches *c, uint32_t core, uint64_t line, ps_t t);
+/* Writes every dirty line back and empties all caches (WBINVD; eADR's drain with the frames' bytes). */
+void cache_write_back_all(struct caches *c, ps_t t);
+
+/* Checks the protocol's invariants over all tags: L1 within L2; every private line in its snoop filter; a modified or
+ * exclusive line in one place only. For check = true. */
+int caches_verify(const struct caches *c, struct diag *d);
+
+#endif
