@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* Address translation of one core: L1 and L2 TLBs tagged by address space, paging-structure caches, and the
+ * two-dimensional walk over guest tables and EPT. Every table reference of a walk is an access to the core's caches.
+ *
+ * Paging-structure caches, as in the SDM (volume 3, 29.4): combined entries (guest-virtual prefix to the host address
+ * of the next guest table) and guest-physical ones (guest-physical prefix to the next EPT table). A walk fills them
+ * when it completes, so a cold walk makes all of its references: 24 for four guest levels over four EPT levels. */
+#ifndef QUIRE_MMU_MMU_H
+#define QUIRE_MMU_MMU_H
+
+#include "sim/base/conf.h"
+#include "sim/base/lru.h"
+#include "sim/base/stats.h"
+#include "sim/base/types.h"
+#include "sim/cache/cache.h"
+#include "sim/mmu/ept.h"
+
+/* Guest page-table entry bits (SDM volume 3, 4.5). */
+#define PTE_P     1ull
+#define PTE_W     2ull
+#define PTE_U     4ull
+#define PTE_A     32ull
+#define PTE_D     64ull
+#define PTE_PS    128ull
+#define PTE_NX    (1ull << 63)
+#define PTE_FRAME 0x000ffffffffff000ull
+
+struct mmu_conf {
+    uint64_t dtlb_4k, dtlb_4k_ways, dtlb_2m, dtlb_2m_ways, dtlb_1g, dtlb_1g_ways;
+    uint64_t itlb_4k, itlb_4k_ways, itlb_2m, itlb_2m_ways;
+    uint64_t stlb, stlb_ways, stlb_1g, stlb_1g_ways, stlb_cycles;
+    uint64_t psc_on;                       /* paging-structure caches */
+    uint64_t psc_pde, psc_pdpte, psc_pml4; /* entries; PML5 entries share with PML4 */
+};
+extern const struct conf_key mmu_keys[];
+
+struct mmu_stats {
+    uint64_t dtlb_misses, itlb_misses, stlb_hits, walks, walk_refs, walk_ps;
+    uint64_t guest_faults, ept_violations, invalidations, pml_logged;
+};
+extern const struct stat_desc mmu_stat_desc[];
+#define MMU_N_STATS (sizeof(struct mmu_stats) / sizeof(uint64_t))
+
+/* One TLB array. Key: page number << 17 | is 2 MiB << 16 | asid; 0 is free. */
+struct tlb {
+    uint64_t *key, *value, *lru;
+    uint64_t set_mask;
+    uint32_t ways, stride;
+    bool is_used; /* something was ever inserted */
+};
+
+/* Value of a TLB entry and of a translation: host page address | these bits. */
+#define TLB_WRITE       1ull /* writable, and D is set in both tables */
+#define TLB_EXEC        2ull
+#define TLB_PMEM        4ull /* persistent memory behind it */
+#define TLB_LEVEL_SHIFT 4
+
+#define PSC_WAYS  4u
+#define PSC_KINDS 3u /* next table is a PT, a PD, a PDPT (or PML4) */
+struct psc {
+    uint64_t *key; /* prefix << 16 | asid; 0 is free */
+    uint64_t *table;
+    uint64_t *lru;
+    uint32_t set_mask;
+};
+
+#define PML_ENTRIES 512u
+struct pml {
+    uint32_t n;
+    uint64_t gpa[PML_ENTRIES];
+};
+
+/* An address space as a core sees it. */
+struct mmu_space {
+    struct ept *ept; /* NULL: native, guest-physical addresses are host-physical */
+    struct mem *mem;
+    struct pml *pml; /* NULL: no page-modification log */
+    uint64_t cr3;    /* guest-physical address of the top table */
+    uint32_t levels; /* 4 or 5 */
+    uint32_t asid;   /* VM number + 1 << 8 | space; 1..65535 */
+};
+
+enum mmu_status { MMU_OK, MMU_GUEST_FAULT, MMU_EPT_VIOLATION, MMU_PML_FULL };
+
+struct mmu_result {
+    uint64_t hpa;    /* of the byte asked for */
+    uint64_t value;  /* TLB_* bits and the page's host address */
+    uint64_t gpa;    /* EPT violation: where; also set after a walk */
+    uint32_t access; /* EPT violation: EPT_R, EPT_W, EPT_X wanted */
+    bool is_table;   /* EPT violation while reading a guest table */
+    ps_t done_ps;
+};
+
+struct mmu {
+    struct mmu_conf conf;
+    struct caches *caches;
+    struct mem *mem;
+    uint32_t core;
+    ps_t stlb_ps;
+    struct tlb dtlb_4k, dtlb_2m, dtlb_1g, itlb_4k, itlb_2m, stlb, stlb_1g;
+    struct psc guest_psc[PSC_KINDS], ept_psc[PSC_KINDS];
+    struct mmu_stats stats;
+};
+
+int mmu_init(struct mmu *m, const struct mmu_conf *conf, struct caches *caches, struct mem *mem, uint32_t core,
+             uint64_t core_hz, struct diag *d);
+void mmu_fini(struct mmu *m);
+
+static inline uint64_t tlb_key(uint64_t gva, uint32_t level, uint32_t asid)
+{
+    return gva >> LEVEL_SHIFT(level) << 17 | (uint64_t)(level == LEVEL_2M) << 16 | asid;
+}
+
+/* Way mask of key in its set. */
+static inline uint32_t tlb_match(const struct tlb *t, uint64_t set, uint64_t key)
+{
+    const __m128i *p = (const __m128i *)(const void *)&t->key[set * t->stride];
+    const __m128i want = _mm_set1_epi64x((long long)key);
+    uint32_t mask = 0;
+    for (uint32_t i = 0; i < t->stride / 2; i++)
+        mask |= (uint32_t)_mm_movemask_pd(_mm_castsi128_pd(_mm_cmpeq_epi64(p[i], want))) << 2 * i;
+    return mask;
+}
+
+/* The entry's value, made the most recently used; 0 if absent. */
+static inline uint64_t tlb_lookup(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asid)
+{
+    uint64_t set = gva >> LEVEL_SHIFT(level) & t->set_mask;
+    uint32_t match = tlb_match(t, set, tlb_key(gva, level, asid));
+    if (!match)
+        return 0;
+    uint32_t way = (uint32_t)__builtin_ctz(match);
+    t->lru[set] = lru_touch(t->lru[set], way);
+    return t->value[set * t->stride + way];
+}
+
+enum mmu_status mmu_translate_slow(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, ps_t t,
+                                   struct mmu_result *r);
+
+/* Translates gva for an access that starts at t. On MMU_OK hpa, value and done_ps are set. A hit costs no time of its
+ * own: the L1 TLB is looked up with the L1 cache. */
+static inline enum mmu_status mmu_translate(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op,
+                                            ps_t t, struct mmu_result *r)
+{
+    if (likely(op != CACHE_FETCH)) {
+        uint64_t v = tlb_lookup(&m->dtlb_4k, gva, LEVEL_4K, s->asid);
+        if (likely(v && (op == CACHE_READ || v & TLB_WRITE))) {
+            r->value = v;
+            r->hpa = (v & PTE_FRAME) | (gva & (PAGE_BYTES - 1));
+            r->done_ps = t;
+            return MMU_OK;
+        }
+    }
+    return mmu_translate_slow(m, s, gva, op, t, r);
+}
+
+/* INVEPT of one VM (all its spaces), or everything with vm = ~0; INVVPID/INVLPG of one page of one space. */
+void mmu_flush_vm(struct mmu *m, uint32_t vm);
+void mmu_flush_space(struct mmu *m, uint32_t asid);
+void mmu_flush_page(struct mmu *m, uint32_t asid, uint64_t gva);
+
+#endif
