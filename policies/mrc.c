@@ -328,13 +328,15 @@ static void destroy(struct mrc *s, struct vm *v)
     free(v);
 }
 
-/* The pages of a new mapping that the sample has; a large leaf without any stays whole. */
-static void mapped(struct mrc *s, struct vm *v, const struct quire_vm_event *e)
+/* Sampled pages of a new mapping join, those of a lost one leave; a large leaf without any stays whole. */
+static void remapped(struct mrc *s, struct vm *v, const struct quire_vm_event *e)
 {
     for (uint64_t i = 0; i < 1ull << 9 * e->level; i++) {
         uint64_t slot = slot_of(v, e->gpa + (i << 12));
-        if (slot < v->k)
+        if (slot < v->k && e->what == QUIRE_VM_MAPPED)
             join(s, v, (uint32_t)slot, e->level, FRESH);
+        else if (slot < v->k)
+            leave(v, (uint32_t)slot);
     }
 }
 
@@ -346,10 +348,8 @@ static void vm_event(void *self, const struct quire_vm_event *e)
         create(s, e->vm);
     else if (e->what == QUIRE_VM_DESTROYED)
         destroy(s, v);
-    else if (e->what == QUIRE_VM_MAPPED)
-        mapped(s, v, e);
-    else if (e->what == QUIRE_VM_UNMAPPED && slot_of(v, e->gpa) < v->k)
-        leave(v, (uint32_t)slot_of(v, e->gpa));
+    else if (e->what == QUIRE_VM_MAPPED || e->what == QUIRE_VM_UNMAPPED)
+        remapped(s, v, e);
 }
 
 static void timer(void *self, quire_timer t, uint64_t cookie, uint64_t now_ps)
