@@ -258,7 +258,7 @@ static void trace_sample(struct numa *s, struct plan *p, int on)
             gpa[n++] = pg->gpa;
         }
         if (n == BATCH || (i + 1 == p->n_pages && n > 0)) {
-            (on ? s->ept->trace : s->ept->untrace)(s->ept, p->vm, gpa, n);
+            s->ept->trace(s->ept, p->vm, gpa, n, on ? QUIRE_ACCESS_READ | QUIRE_ACCESS_WRITE | QUIRE_ACCESS_EXEC : 0);
             n = 0;
         }
     }

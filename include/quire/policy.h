@@ -79,7 +79,7 @@ struct quire_option {
 
 /* ---- what hooks are told ---------------------------------------------------------------------------------------- */
 #define QUIRE_VM_CREATED    1u /* before its first instruction; its persistent regions exist */
-#define QUIRE_VM_DESTROYED  2u /* also at the end of the run; services still answer for it */
+#define QUIRE_VM_DESTROYED  2u /* also at the end of the run; services still answer for it; its last event */
 #define QUIRE_VM_VCPU_MOVED 3u /* vcpu now runs on cpu of node; also when it is placed for the first time */
 #define QUIRE_VM_MAPPED     4u /* gpa got a frame; the access that asked for it runs after the hook */
 #define QUIRE_VM_UNMAPPED   5u /* gpa lost its frame (balloon, swap, hot-unplug): its trace is gone */
@@ -259,10 +259,10 @@ struct quire_ept {
                     uint32_t max);
     int32_t (*query)(const struct quire_ept *s, quire_vm vm, uint64_t gpa, struct quire_leaf *out);
     /* Arms a one-shot trace on the leaves that cover gpa[0..n), whatever their size: the next access of the kinds in
-     * access (READ, WRITE, EXEC) faults with QUIRE_FAULT_TRACE. A vCPU that has the translation in its TLB sees it
-     * after the next flush(). Both return how many leaves changed; pages without a frame are left out. */
+     * access (READ, WRITE, EXEC) faults with QUIRE_FAULT_TRACE; access 0 disarms. A vCPU that has the translation in
+     * its TLB sees it after the next flush(). Returns how many leaves are as asked now; pages without a frame are
+     * left out. Needs QUIRE_ROLE_TRACE. */
     int32_t (*trace)(const struct quire_ept *s, quire_vm vm, const uint64_t *gpa, uint32_t n, uint32_t access);
-    int32_t (*untrace)(const struct quire_ept *s, quire_vm vm, const uint64_t *gpa, uint32_t n);
     /* Invalidates the VM's translations on every CPU that runs it: one batched shootdown for all edits so far. */
     int32_t (*flush)(const struct quire_ept *s, quire_vm vm);
     /* Replaces the large leaf that covers gpa by leaves one level smaller. */
@@ -282,10 +282,10 @@ struct quire_frames {
     uint32_t size;
     uint32_t reserved;
     uint64_t (*free_pages)(const struct quire_frames *s, uint32_t node);
-    /* Queues moves of the leaves that cover gpa[0..n) to node; the machine copies each (write-protect, copy, recheck,
-     * switch leaf, shootdown a batch, free), at most rate_bytes_per_s (0: as fast as it goes). Returns how many it
-     * took, from the first on: the queue is bounded. Each one taken is answered by exactly one hooks.done, moved or
-     * not. */
+    /* Needs QUIRE_ROLE_NUMA. Queues moves of the leaves that cover gpa[0..n) to node; the machine copies each
+     * (write-protect, copy, recheck, switch leaf, shootdown a batch, free), at most rate_bytes_per_s (0: as fast as it
+     * goes). Returns how many it took, from the first on: the queue is bounded. Each one taken is answered by exactly
+     * one hooks.done, moved or not. */
     int32_t (*move)(const struct quire_frames *s, quire_vm vm, const uint64_t *gpa, uint32_t n, uint32_t node,
                     uint64_t rate_bytes_per_s);
     /* Moves queued and not yet done. */
@@ -309,7 +309,8 @@ struct quire_pmem {
     /* Controllers that back persistent region r of the VM now, as a mask. */
     uint64_t (*backing)(const struct quire_pmem *s, quire_vm vm, uint32_t region);
     /* How the guest flushes the region. TRAP and OPEN list one unused guest-physical page in its NFIT: pinned, never
-     * shared, swapped or merged, the same on every host. The guest itself sees NONE and HYPERCALL only when it boots.
+     * shared, swapped or merged, the same on every host. Needs QUIRE_ROLE_PMEM, like hint_write. The guest itself sees
+     * NONE and HYPERCALL only when it boots.
      */
     int32_t (*hint_mode)(const struct quire_pmem *s, quire_vm vm, uint32_t region, uint32_t mode);
     /* The sequence sfence; one uncached write a controller of the mask, in parallel; sfence, begun at start_ps (now, or
@@ -351,8 +352,8 @@ struct quire_policy {
     uint64_t caps;    /* QUIRE_CAP_* it may use */
     const struct quire_option *options;
     const struct quire_hooks *hooks;
-    /* Makes one instance. Services and options are available. 0, or QUIRE_E_* to refuse, *why then says why. fini is
-     * called for whatever was stored in *self, also after a refusal. */
+    /* Makes one instance. Services and options are available. 0, or QUIRE_E_* to refuse, *why (NULL before) then says
+     * why. fini is called for whatever was stored in *self, also after a refusal. */
     int32_t (*init)(const struct quire_host *h, void **self, const char **why);
 };
 
