@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration language: a tree of sections and `key = "value"` lines, read by one table-driven reader. A component
- * brings a table of the keys it understands (struct conf_key); the reader checks names, units, ranges and duplicates and
- * reports every error with file and line.
+/* The configuration language: a tree of sections and `key = "value"` lines, read by one table-driven reader. A
+ * component brings a table of the keys it understands (struct conf_key); the reader checks names, units, ranges and
+ * duplicates and reports every error with file and line.
  *
  *   # comment            // comment            C comments too
- *   include("machines/cascade-lake-2s.conf")       relative to the including file; cycles are an error
- *   seed = 1                                       a bare word or number, or "a quoted string"
- *   machine { imc { wpq_entries = 64 } }           sections nest; a section given twice merges, a key given twice in one
- *                                                  file is an error, a key of the including file overrides an included one
- *   vm "log" { memory = "4GiB" }                   a titled section
- *   values = {"4", "8", "16"}                      a list
- */
+ *   include("machines/cascade-lake-2s.conf")   relative to the including file, at any place where a key may stand;
+ *                                              a file that includes itself is an error
+ *   seed = 1                                   a bare word or number, or "a quoted string" with \" \\ \n \t
+ *   machine { imc { wpq_entries = 64 } }       sections nest; a section given twice merges
+ *   vm "log" { memory = "4GiB" }               a titled section
+ *   values = {"4", "8", "16"}                  a list; a single value is a list of one
+ *
+ * A key given twice in one file is an error; a key of the including file overrides an included one, wherever the two
+ * stand; two files of which neither includes the other may not both give it.
+ *
+ * Errors read `file:line: [section] key: found ..., expected ...`, with the nearest known name for an unknown one. */
 #ifndef QUIRE_BASE_CONF_H
 #define QUIRE_BASE_CONF_H
 
@@ -30,7 +34,8 @@ enum conf_type {
     CONF_RATIO,  /* "12.5%": % needed                        uint64_t parts per million */
     CONF_STRING, /* "text"                                   const char *, owned by the struct conf */
     CONF_CHOICE, /* one word of choices                      uint64_t index into choices */
-    CONF_LIST,   /* {"a", "b"} or one value                  const struct conf_list * */
+    CONF_LIST,   /* {"a", "b"} or one value                  const struct conf_list *; default "" (empty) or NULL */
+    CONF_PATH,   /* a file, relative to the file naming it   const char *, relative to the top file: see conf_file */
 };
 
 struct conf_list {
@@ -52,11 +57,13 @@ struct conf_key {
 /* A section that may appear. An array of them ends with name == NULL. */
 struct conf_schema {
     const char *name;
-    const struct conf_key *keys;     /* NULL: no keys of its own */
-    const struct conf_schema *subs;  /* NULL: no sections inside */
-    bool titled;                     /* vm "log" { }: may appear many times, once a title */
-    bool open;                       /* any key is allowed; whoever reads the section checks it (policy options) */
+    const struct conf_key *keys;    /* NULL: no keys of its own */
+    const struct conf_schema *subs; /* NULL: no sections inside */
+    bool titled;                    /* vm "log" { }: may appear many times, once a title */
+    bool open;                      /* any key is allowed; whoever reads the section checks it (policy options) */
     const char *help;
+    bool repeats;  /* with titled: every appearance is a section of its own, also under the same title */
+    bool optional; /* absent means "not there", so conf_print leaves it out; else absent means "all defaults" */
 };
 
 struct conf;         /* a whole configuration; owns everything read from it */
@@ -65,14 +72,29 @@ struct conf_section; /* one section of it, in file order */
 /* Reads a file and all its includes, checked against root (whose name is ignored). NULL after reporting every error. */
 struct conf *conf_read(const char *path, const struct conf_schema *root, struct diag *d);
 /* The same from memory; name stands for the file in messages; includes are relative to dir. */
-struct conf *conf_parse(const char *text, size_t len, const char *name, const char *dir,
-                        const struct conf_schema *root, struct diag *d);
+struct conf *conf_parse(const char *text, size_t len, const char *name, const char *dir, const struct conf_schema *root,
+                        struct diag *d);
 void conf_free(struct conf *c);
 /* A deep copy, so that a sweep's points can be set apart. */
 struct conf *conf_copy(const struct conf *c);
+/* A configuration whose top level is section s, checked against s's own schema; what the top level of c says outside
+ * the sections called like s, and s does not, is taken over (a study inherits what its file shares). */
+struct conf *conf_subtree(const struct conf *c, const struct conf_section *s);
+/* Removes the top-level key or all top-level sections of that name. */
+void conf_drop(struct conf *c, const char *name);
+/* Every key without a default that a present section does not give. 0, or -1 after reporting all of them. */
+int conf_check(const struct conf *c, struct diag *d);
 
-/* Sets one key by its path, "machine.imc.wpq_entries=64" or "vm.log.memory=1GiB" (origin: "--set" or "sweep wpq", for
- * messages). A key that the schema does not know is an error; a titled section must exist already. */
+/* The folder of the top file ("" for the current one): CONF_PATH values are relative to it. */
+const char *conf_dir(const struct conf *c);
+/* Changes it: a resolved config is read away from the folder it was written for. */
+void conf_set_dir(struct conf *c, const char *dir);
+/* The name by which a CONF_PATH value (or another relative name) can be opened. The caller frees. */
+char *conf_file(const struct conf *c, const char *name);
+
+/* Sets one key by its path, "machine.imc.wpq_entries" or "vm.log.memory", overriding the files (origin: "--set" or
+ * "sweep wpq", for messages). A list is written "{4, 8}" or "4, 8". A key that the schema does not know is an error; a
+ * titled section must exist already. */
 int conf_set(struct conf *c, const char *path, const char *value, const char *origin, struct diag *d);
 
 const struct conf_section *conf_root(const struct conf *c);
@@ -88,11 +110,15 @@ const char *conf_where(const struct conf_section *s);
  * Strings and lists stay owned by the conf, or are the table's own. */
 int conf_bind(const struct conf_section *s, const struct conf_key *keys, void *out, struct diag *d);
 
-/* Key/value pairs of an open section, in file order; value is the text without quotes (a list: NULL). False at the end. */
+/* Key/value pairs of a section, in file order; value is the text without quotes (a list: NULL); where, for messages, is
+ * "file.conf:12: [policy.vfha]". False at the end. value and where may be NULL. */
 bool conf_item(const struct conf_section *s, uint32_t index, const char **key, const char **value, const char **where);
 
-/* Reads one value as a key of the given type would: `4GiB` for CONF_SIZE. 0, or -1 with one error that begins with where. */
+/* Reads one value as a key of the given type (not CONF_LIST) would: `4GiB` for CONF_SIZE; a string is not copied. 0, or
+ * -1 with one error: "<where> <key>: found ..., expected ...", so where is "file.conf:12: [section]" or "--policy:". */
 int conf_value(const struct conf_key *key, const char *text, const char *where, void *field, struct diag *d);
+/* The canonical text of a stored number (not a string, path or list), without quotes. The caller frees. */
+char *conf_number(const struct conf_key *key, uint64_t value);
 
 /* The whole configuration with all defaults resolved, in schema order, canonical units: reading it again gives the same
  * bytes. The caller frees. */

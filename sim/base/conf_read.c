@@ -1,0 +1,598 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading configuration text: tokens, sections, keys, includes; then which of several values of a key counts. */
+#include "sim/base/conf_int.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum token { TOK_END, TOK_WORD, TOK_STRING, TOK_PUNCT, TOK_ERROR };
+
+/* One file being read. */
+struct reader {
+    struct conf *c;
+    struct diag *d;
+    const char *p, *end;
+    uint32_t file, line;
+    const char *dir;            /* folder of this file, for its includes; "" is the current one */
+    const struct reader *outer; /* the file that includes this one */
+    dev_t dev;                  /* identity of the file, for cycles; 0, 0 for text from memory */
+    ino_t ino;
+    enum token tok; /* the current token */
+    uint32_t tok_line;
+    char *text; /* its text: words and strings unescaped, punctuation as one character */
+    size_t text_cap;
+    bool failed;
+    bool cut_short; /* the innermost of the sections without an end is reported */
+};
+
+static const char *file_name(const struct reader *r)
+{
+    return r->c->files[r->file].name;
+}
+
+#define SYNTAX(r, ...) syntax_error((r), (r)->tok_line, __VA_ARGS__)
+static void __attribute__((format(printf, 3, 4))) syntax_error(struct reader *r, uint32_t line, const char *fmt, ...)
+{
+    char msg[700];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(msg, sizeof msg, fmt, ap);
+    va_end(ap);
+    fail(r->d, "%s:%u: %s", file_name(r), line, msg);
+    r->failed = true;
+}
+
+/* A token that cannot be read ends its line, so that a line gives one error. */
+static enum token bad_token(struct reader *r)
+{
+    while (r->p < r->end && *r->p != '\n')
+        r->p++;
+    return TOK_ERROR;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
+/* Blanks and comments. False at an unclosed comment. */
+static bool skip_blank(struct reader *r)
+{
+    while (r->p < r->end) {
+        char c = *r->p;
+        if (c == '\n') {
+            r->line++;
+            r->p++;
+        } else if (c == ' ' || c == '\t' || c == '\r') {
+            r->p++;
+        } else if (c == '#' || (c == '/' && r->end - r->p > 1 && r->p[1] == '/')) {
+            while (r->p < r->end && *r->p != '\n')
+                r->p++;
+        } else if (c == '/' && r->end - r->p > 1 && r->p[1] == '*') {
+            uint32_t start = r->line;
+            for (r->p += 2; r->end - r->p > 1 && !(r->p[0] == '*' && r->p[1] == '/'); r->p++)
+                r->line += *r->p == '\n';
+            if (r->end - r->p <= 1) {
+                syntax_error(r, start, "found an unclosed comment, expected */");
+                r->p = r->end;
+                return false;
+            }
+            r->p += 2;
+        } else {
+            break;
+        }
+    }
+    return true;
+}
+
+static void put_char(struct reader *r, size_t *n, char c)
+{
+    if (*n + 1 >= r->text_cap)
+        r->text = xrealloc(r->text, r->text_cap = r->text_cap ? 2 * r->text_cap : 64);
+    r->text[(*n)++] = c;
+    r->text[*n] = 0;
+}
+
+static enum token read_string(struct reader *r)
+{
+    size_t n = 0;
+    put_char(r, &n, 0);
+    for (n = 0, r->text[0] = 0, r->p++; r->p < r->end && *r->p != '"'; r->p++) {
+        char c = *r->p;
+        if (c == '\n')
+            break;
+        if (c == '\\') {
+            static const char from[] = "\"\\nt", to[] = "\"\\\n\t";
+            const char *e = r->end - r->p > 1 && r->p[1] ? strchr(from, r->p[1]) : NULL;
+            if (!e) {
+                SYNTAX(r, "found an unknown escape in a string, expected \\\" \\\\ \\n or \\t");
+                return bad_token(r);
+            }
+            c = to[e - from];
+            r->p++;
+        } else if (((unsigned char)c < 32 && c != '\t') || c == 127) {
+            SYNTAX(r, "found a control character (0x%02x) in a string, expected text", (unsigned char)c);
+            return bad_token(r);
+        }
+        put_char(r, &n, c);
+    }
+    if (r->p == r->end || *r->p != '"') {
+        SYNTAX(r, "found an unclosed string, expected \" on the same line");
+        return bad_token(r);
+    }
+    r->p++;
+    return TOK_STRING;
+}
+
+static bool is_word_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("_.%/:+-", c));
+}
+
+static enum token next_token(struct reader *r)
+{
+    bool ok = skip_blank(r);
+    size_t n = 0;
+    r->tok_line = r->line;
+    if (!ok)
+        return r->tok = TOK_ERROR;
+    if (r->p == r->end)
+        return r->tok = TOK_END;
+    if (*r->p == '"')
+        return r->tok = read_string(r);
+    if (is_word_char(*r->p)) {
+        while (r->p < r->end && is_word_char(*r->p))
+            put_char(r, &n, *r->p++);
+        return r->tok = TOK_WORD;
+    }
+    if (!*r->p || !strchr("{}(),=", *r->p)) {
+        unsigned char c = (unsigned char)*r->p++;
+        if (c > 32 && c < 127)
+            SYNTAX(r, "found '%c', expected a name, a value or one of { } = ,", c);
+        else
+            SYNTAX(r, "found the byte 0x%02x, expected text", c);
+        return r->tok = bad_token(r);
+    }
+    put_char(r, &n, *r->p++);
+    return r->tok = TOK_PUNCT;
+}
+
+static bool at_punct(const struct reader *r, char c)
+{
+    return r->tok == TOK_PUNCT && r->text[0] == c;
+}
+
+static bool at_value(const struct reader *r)
+{
+    return r->tok == TOK_WORD || r->tok == TOK_STRING;
+}
+
+/* What stands at the current token, for messages. */
+static const char *found(const struct reader *r, char buf[80])
+{
+    if (r->tok == TOK_END)
+        return "the end of the file";
+    snprintf(buf, 80, r->tok == TOK_PUNCT ? "'%.60s'" : "\"%.60s\"", r->text);
+    return buf;
+}
+
+/* After an error: on to the first token of a later line, or the '}' that closes the section. */
+static void resync(struct reader *r)
+{
+    uint32_t line = r->tok_line, depth = 0;
+    while (r->tok != TOK_END) {
+        if (depth == 0 && (at_punct(r, '}') || (r->tok_line > line && r->tok != TOK_ERROR)))
+            return;
+        depth += at_punct(r, '{');
+        depth -= at_punct(r, '}') && depth > 0;
+        next_token(r);
+    }
+}
+
+/* ---- statements -------------------------------------------------------------------------------------------------- */
+static void read_body(struct reader *r, struct conf_section *s, uint32_t open_line);
+static void read_file(struct conf *c, struct conf_section *s, const struct reader *outer, const char *path,
+                      const char *prefix, const char *where, struct diag *d, bool *failed);
+
+static const char *where_now(struct reader *r, uint32_t line)
+{
+    char buf[600];
+    snprintf(buf, sizeof buf, "%.500s:%u", file_name(r), line);
+    return conf_strdup(r->c, buf, strlen(buf));
+}
+
+/* The folder part of a path, with its slash; "" if it has none. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return xasprintf("%.*s", slash ? (int)(slash - path) + 1 : 0, path);
+}
+
+/* A CONF_PATH of an included file, made relative to the top file. */
+static const char *rebase(struct reader *r, const char *text)
+{
+    const char *prefix = r->c->files[r->file].prefix;
+    if (text[0] == '/' || !*prefix || !*text)
+        return text;
+    char *joined = xasprintf("%s%s", prefix, text);
+    const char *kept = conf_strdup(r->c, joined, strlen(joined));
+    free(joined);
+    return kept;
+}
+
+/* The items of a list up to '}', from the token after '{'. False after a reported error. */
+static bool read_items(struct reader *r, struct conf_list *list, uint32_t line)
+{
+    const char **item = NULL;
+    size_t cap = 0;
+    char buf[80];
+    while (!at_punct(r, '}')) {
+        if (list->n && at_punct(r, ','))
+            next_token(r);
+        else if (list->n)
+            break;
+        if (!at_value(r))
+            break;
+        if (list->n == cap)
+            item = xrealloc(item, (cap = cap ? 2 * cap : 16) * sizeof *item);
+        item[list->n++] = conf_strdup(r->c, r->text, strlen(r->text));
+        next_token(r);
+    }
+    if (list->n) {
+        const char **kept = conf_alloc(r->c, list->n * sizeof *kept);
+        memcpy(kept, item, list->n * sizeof *kept);
+        list->item = kept;
+    }
+    free(item);
+    if (at_punct(r, '}'))
+        return true;
+    if (r->tok == TOK_END)
+        syntax_error(r, line, "found an unclosed list, expected }");
+    else if (r->tok != TOK_ERROR)
+        SYNTAX(r, "found %s in a list, expected a value, ',' or }", found(r, buf));
+    return false;
+}
+
+/* After an error in a list: past its '}' if that is on the same line. */
+static void leave_list(struct reader *r)
+{
+    uint32_t line = r->tok_line;
+    while (r->tok != TOK_END && r->tok_line == line && !at_punct(r, '}'))
+        next_token(r);
+    if (at_punct(r, '}') && r->tok_line == line)
+        next_token(r);
+}
+
+static void stop_reading(struct reader *r)
+{
+    r->p = r->end;
+    r->cut_short = true;
+    next_token(r);
+}
+
+/* A name that is known, but not as what it is used for. */
+static void misplaced(struct reader *r, const struct conf_section *s, const char *where, const char *name,
+                      const char *was, const char *expected)
+{
+    char path[256];
+    conf_section_path(s, path, sizeof path);
+    fail(r->d, "%s: [%s] %s: found %s, expected %s", where, path, name, was, expected);
+}
+
+/* `= value` after a name; the entry is kept only if the section knows the key. */
+static void read_value(struct reader *r, struct conf_section *s, const char *name, uint32_t line)
+{
+    char buf[80];
+    const char *text = NULL;
+    struct conf_list list = {0, NULL};
+    next_token(r);
+    if (at_value(r)) {
+        text = conf_strdup(r->c, r->text, strlen(r->text));
+    } else if (at_punct(r, '{')) {
+        next_token(r);
+        if (!read_items(r, &list, line)) {
+            leave_list(r);
+            return;
+        }
+    } else {
+        if (r->tok != TOK_ERROR)
+            SYNTAX(r, "found %s after %.60s =, expected a value", found(r, buf), name);
+        resync(r);
+        return;
+    }
+    next_token(r);
+    const struct conf_key *k = conf_find_key(s->schema, name);
+    const char *where = where_now(r, line);
+    if (!k && !s->schema->open) {
+        r->failed = true;
+        if (conf_find_sub(s->schema, name))
+            misplaced(r, s, where, name, "a value", "a section: { ... }");
+        else
+            conf_unknown(s, where, name, false, r->d);
+        return;
+    }
+    if (++s->n_entries > CONF_MAX_ENTRIES) {
+        syntax_error(r, line, "found more than %u keys in one section, expected fewer", CONF_MAX_ENTRIES);
+        stop_reading(r);
+        return;
+    }
+    struct conf_entry *e = conf_add_entry(s, name, k);
+    e->where = where;
+    e->file = r->file;
+    e->text = text && k && k->type == CONF_PATH ? rebase(r, text) : text;
+    e->list = list;
+    if (k && k->type == CONF_LIST && text) {
+        const char **one = conf_alloc(r->c, sizeof *one);
+        *one = text;
+        e->list = (struct conf_list){1, one};
+        e->text = NULL;
+    }
+    if (conf_check_entry(s, e, r->d) != 0)
+        r->failed = true;
+}
+
+/* Passes over the body of a section that nobody knows. */
+static void skip_body(struct reader *r)
+{
+    uint32_t depth = 1;
+    while (depth && r->tok != TOK_END) {
+        next_token(r);
+        depth += at_punct(r, '{');
+        depth -= at_punct(r, '}');
+    }
+    next_token(r);
+}
+
+/* `{ ... }` or `"title" { ... }` after a name. */
+static void read_section(struct reader *r, struct conf_section *s, const char *name, uint32_t line)
+{
+    char buf[80];
+    const struct conf_schema *schema = conf_find_sub(s->schema, name);
+    const char *where = where_now(r, line), *title = "";
+    bool has_title = r->tok == TOK_STRING;
+    if (has_title) {
+        title = conf_strdup(r->c, r->text, strlen(r->text));
+        next_token(r);
+    }
+    if (!at_punct(r, '{')) {
+        if (r->tok != TOK_ERROR)
+            SYNTAX(r, "found %s after %.60s, expected { or = and a value", found(r, buf), name);
+        resync(r);
+        return;
+    }
+    if (!schema || schema->titled != has_title) {
+        r->failed = true;
+        if (!schema && conf_find_key(s->schema, name))
+            misplaced(r, s, where, name, "a section", "a value: = ...");
+        else if (!schema)
+            conf_unknown(s, where, name, true, r->d);
+        else if (has_title)
+            misplaced(r, s, where, name, "a title", "a section without one");
+        else
+            misplaced(r, s, where, name, "no title", "a section with one: \"name\" { ... }");
+        skip_body(r);
+        return;
+    }
+    if (++s->n_children > CONF_MAX_ENTRIES) {
+        syntax_error(r, line, "found more than %u sections in one section, expected fewer", CONF_MAX_ENTRIES);
+        stop_reading(r);
+        return;
+    }
+    struct conf_section *sub = schema->repeats ? NULL : (struct conf_section *)conf_find(s, name, title);
+    if (!sub)
+        sub = conf_add_section(s, schema, title, where);
+    next_token(r);
+    read_body(r, sub, line);
+}
+
+static void read_include(struct reader *r, struct conf_section *s, uint32_t line)
+{
+    char buf[80];
+    const char *file = NULL;
+    if (at_punct(r, '(') && next_token(r) == TOK_STRING) {
+        file = conf_strdup(r->c, r->text, strlen(r->text));
+        next_token(r);
+    }
+    if (!file || !at_punct(r, ')')) {
+        if (r->tok != TOK_ERROR)
+            SYNTAX(r, "found %s, expected include(\"file\")", found(r, buf));
+        resync(r);
+        return;
+    }
+    next_token(r);
+    bool absolute = file[0] == '/';
+    char *folder = folder_of(file);
+    char *path = xasprintf("%s%s", absolute ? "" : r->dir, file);
+    char *prefix = xasprintf("%s%s", absolute ? "" : r->c->files[r->file].prefix, folder);
+    read_file(r->c, s, r, path, prefix, where_now(r, line), r->d, &r->failed);
+    free(prefix);
+    free(path);
+    free(folder);
+}
+
+/* Keys and sections up to the closing brace (open_line > 0) or the end of the file. */
+static void read_body(struct reader *r, struct conf_section *s, uint32_t open_line)
+{
+    char buf[80];
+    for (;;) {
+        if (r->tok == TOK_END) {
+            if (open_line && !r->cut_short)
+                syntax_error(r, open_line, "found no end of section %s, expected }", s->schema->name);
+            r->cut_short = true;
+            return;
+        }
+        if (at_punct(r, '}')) {
+            if (!open_line)
+                SYNTAX(r, "found '}' that closes nothing, expected a key or a section");
+            next_token(r);
+            if (open_line)
+                return;
+            continue;
+        }
+        if (r->tok != TOK_WORD) {
+            if (r->tok != TOK_ERROR)
+                SYNTAX(r, "found %s, expected a key or a section", found(r, buf));
+            resync(r);
+            continue;
+        }
+        uint32_t line = r->tok_line;
+        const char *name = conf_strdup(r->c, r->text, strlen(r->text));
+        next_token(r);
+        if (at_punct(r, '='))
+            read_value(r, s, name, line);
+        else if (strcmp(name, "include") == 0)
+            read_include(r, s, line);
+        else
+            read_section(r, s, name, line);
+    }
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+static int add_file(struct conf *c, const char *name, const char *prefix, const struct reader *outer)
+{
+    c->files = xrealloc(c->files, (c->n_files + 1) * sizeof *c->files);
+    c->files[c->n_files] = (struct conf_filename){
+        .name = conf_strdup(c, name, strlen(name)),
+        .prefix = conf_strdup(c, prefix, strlen(prefix)),
+        .parent = outer ? outer->file : c->n_files,
+    };
+    return (int)c->n_files++;
+}
+
+static bool is_cycle(const struct reader *outer, const struct stat *st)
+{
+    for (; outer; outer = outer->outer)
+        if (outer->ino == st->st_ino && outer->dev == st->st_dev && outer->ino)
+            return true;
+    return false;
+}
+
+/* The whole file as fresh memory, or NULL after an error. */
+static char *slurp(FILE *f, const char *path, const char *where, size_t *len, struct diag *d)
+{
+    char *text = xmalloc(CONF_MAX_FILE_BYTES + 1);
+    *len = fread(text, 1, CONF_MAX_FILE_BYTES + 1, f);
+    if (ferror(f))
+        fail(d, "%s%s: cannot be read: %s", where, path, strerror(errno));
+    else if (*len > CONF_MAX_FILE_BYTES)
+        fail(d, "%s%s: found more than %u bytes, expected a configuration file", where, path, CONF_MAX_FILE_BYTES);
+    else
+        return text;
+    free(text);
+    return NULL;
+}
+
+static void read_text(struct reader *r, struct conf_section *s)
+{
+    next_token(r);
+    read_body(r, s, 0);
+    free(r->text);
+}
+
+static void read_file(struct conf *c, struct conf_section *s, const struct reader *outer, const char *path,
+                      const char *prefix, const char *where, struct diag *d, bool *failed)
+{
+    struct stat st;
+    char lead[640] = "", *text = NULL;
+    size_t len = 0;
+    if (outer)
+        snprintf(lead, sizeof lead, "%s: include: ", where);
+    FILE *f = c->n_files < CONF_MAX_FILES ? fopen(path, "re") : NULL;
+    if (c->n_files >= CONF_MAX_FILES)
+        fail(d, "%sfound more than %u inclusions, expected fewer", lead, CONF_MAX_FILES);
+    else if (!f || fstat(fileno(f), &st) != 0)
+        fail(d, "%s%s: cannot be opened: %s", lead, path, strerror(errno));
+    else if (S_ISDIR(st.st_mode))
+        fail(d, "%s%s: found a folder, expected a configuration file", lead, path);
+    else if (is_cycle(outer, &st))
+        fail(d, "%s%s: found a file that includes itself, expected no cycle", lead, path);
+    else
+        text = slurp(f, path, lead, &len, d);
+    if (f)
+        fclose(f);
+    if (!text) {
+        *failed = true;
+        return;
+    }
+    char *dir = folder_of(path);
+    struct reader r = {.c = c, .d = d, .p = text, .end = text + len, .line = 1, .dir = dir, .outer = outer};
+    r.dev = st.st_dev;
+    r.ino = st.st_ino;
+    r.file = (uint32_t)add_file(c, path, prefix, outer);
+    read_text(&r, s);
+    *failed |= r.failed;
+    free(dir);
+    free(text);
+}
+
+/* ---- which value counts ------------------------------------------------------------------------------------------ */
+/* True if file a includes file b, directly or not. */
+static bool includes(const struct conf *c, uint32_t a, uint32_t b)
+{
+    while (c->files[b].parent != b) {
+        b = c->files[b].parent;
+        if (a == b)
+            return true;
+    }
+    return false;
+}
+
+static void hide_overridden(struct conf_section *s)
+{
+    for (struct conf_entry *e = s->entries; e; e = e->next)
+        for (struct conf_entry *o = s->entries; o && !e->is_hidden; o = o->next)
+            e->is_hidden = strcmp(o->name, e->name) == 0 && includes(s->conf, o->file, e->file);
+}
+
+static void resolve_section(struct conf_section *s, struct diag *d, bool *failed)
+{
+    char path[256];
+    conf_section_path(s, path, sizeof path);
+    hide_overridden(s);
+    for (struct conf_entry *e = s->entries; e; e = e->next) {
+        for (struct conf_entry *o = e->next; o && !e->is_hidden; o = o->next) {
+            if (o->is_hidden || strcmp(o->name, e->name) != 0)
+                continue;
+            fail(d, "%s: [%s] %s: found a second time, expected once (first at %s)", o->where, path, o->name, e->where);
+            o->is_hidden = true;
+            *failed = true;
+        }
+    }
+    for (struct conf_section *k = s->first; k; k = k->next)
+        resolve_section(k, d, failed);
+}
+
+static struct conf *finish(struct conf *c, bool failed, struct diag *d)
+{
+    resolve_section(c->root, d, &failed);
+    if (!failed)
+        return c;
+    conf_free(c);
+    return NULL;
+}
+
+struct conf *conf_read(const char *path, const struct conf_schema *root, struct diag *d)
+{
+    bool failed = false;
+    char *dir = folder_of(path);
+    struct conf *c = conf_new(root, dir);
+    char *where = xasprintf("%s:1", path);
+    c->root->where = conf_strdup(c, where, strlen(where));
+    free(where);
+    free(dir);
+    read_file(c, c->root, NULL, path, "", "", d, &failed);
+    return finish(c, failed, d);
+}
+
+struct conf *conf_parse(const char *text, size_t len, const char *name, const char *dir, const struct conf_schema *root,
+                        struct diag *d)
+{
+    struct conf *c = conf_new(root, dir);
+    char *slashed = xasprintf("%s%s", dir, *dir && dir[strlen(dir) - 1] != '/' ? "/" : "");
+    struct reader r = {.c = c, .d = d, .p = text, .end = text + len, .line = 1, .dir = slashed};
+    r.file = (uint32_t)add_file(c, name, "", NULL);
+    c->root->where = where_now(&r, 1);
+    read_text(&r, c->root);
+    free(slashed);
+    return finish(c, r.failed, d);
+}
