@@ -97,6 +97,8 @@ struct trace_writer *trace_writer_new(const char *path, const struct trace_write
 /* Appends n records. A TRACE_MARK is written with trace_writer_mark. -1 after fail(). */
 int trace_write(struct trace_writer *w, const struct trace_rec *recs, uint32_t n, struct diag *d);
 int trace_writer_mark(struct trace_writer *w, uint8_t vcpu, uint64_t time_ns, const char *text, struct diag *d);
+/* Records so far that the format has no words for (a fence in a text of loads and stores, say). */
+uint64_t trace_writer_dropped(const struct trace_writer *w);
 /* Completes the file, fsync, rename; frees w either way. */
 int trace_writer_finish(struct trace_writer *w, struct diag *d);
 /* Gives up: the temporary file is removed, w freed. */

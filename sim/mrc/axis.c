@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/mrc/axis.h"
+
+#include "sim/base/diag.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void axis_init(struct axis *a, uint64_t n_bits, uint64_t n_set)
+{
+    CHECK(n_set <= n_bits);
+    uint64_t n_top = (n_bits >> AXIS_TOP_SHIFT) + 1, n_super = n_top << 4;
+    uint64_t n_group = ((n_bits >> AXIS_SUPER_SHIFT) + 1) << 4, n_leaf = ((n_bits >> AXIS_GROUP_SHIFT) + 1) << 5;
+    *a = (struct axis){.n_top = n_top, .n_bits = n_bits};
+    uint64_t words = ((n_bits >> AXIS_LEAF_SHIFT) + 1) << (AXIS_LEAF_SHIFT - 6);
+    a->bits = xaligned(64, words * sizeof *a->bits);
+    a->leaf = xaligned(64, n_leaf * sizeof *a->leaf);
+    a->group = xaligned(64, n_group * sizeof *a->group);
+    a->super = xaligned(64, n_super * sizeof *a->super);
+    a->top = xaligned(64, n_top * sizeof *a->top);
+    for (uint64_t t = 0; t < n_set; t += 1u << AXIS_LEAF_SHIFT) {
+        uint64_t left = n_set - t, most = 1u << AXIS_LEAF_SHIFT;
+        a->end = t;
+        axis_enter(a, t);
+        for (uint64_t i = 0; i < (left < most ? left : most); i++)
+            a->bits[(t + i) >> 6] |= 1ull << ((t + i) & 63);
+        a->n_set += left < most ? left : most;
+    }
+    a->end = n_set;
+}
+
+void axis_free(struct axis *a)
+{
+    free(a->bits);
+    free(a->leaf);
+    free(a->group);
+    free(a->super);
+    free(a->top);
+}
+
+/* All set bits lie before t. A part's count is what lies before it, less what lies before the part it is in. */
+void axis_enter(struct axis *a, uint64_t t)
+{
+    uint64_t top = t >> AXIS_TOP_SHIFT, super = t >> AXIS_SUPER_SHIFT, group = t >> AXIS_GROUP_SHIFT;
+    uint64_t base = a->n_set;
+    if ((t & ((1ull << AXIS_TOP_SHIFT) - 1)) == 0)
+        a->top[top] = (uint32_t)base;
+    base -= a->top[top];
+    if ((t & ((1ull << AXIS_SUPER_SHIFT) - 1)) == 0)
+        a->super[super] = (uint32_t)base;
+    base -= a->super[super];
+    if ((t & ((1ull << AXIS_GROUP_SHIFT) - 1)) == 0)
+        a->group[group] = (uint32_t)base;
+    base -= a->group[group];
+    a->leaf[t >> AXIS_LEAF_SHIFT] = (uint16_t)base;
+}
