@@ -371,7 +371,7 @@ static void follow(struct numa *s, struct plan *p, const struct quire_vm_event *
     p->node_of[e->vcpu] = e->node + 1;
     for (uint32_t i = 0; i < MAX_VCPUS; i++) {
         here += p->node_of[i] == e->node + 1;
-        there += p->node_of[i] == p->target + 1;
+        there += p->node_of[i] != 0 && p->node_of[i] == p->target + 1;
     }
     if (e->node == p->target || here <= there)
         return;
