@@ -7,7 +7,7 @@
  *   events.json    Chrome trace-event form (chrome://tracing, Perfetto), the first events only
  * The directory is renamed into place when all of it is on disk: a run directory that exists is complete.
  *
- * Keys are dotted lower-case paths of [a-z0-9_-], at most 200 characters, whose last component ends with its unit:
+ * Keys are dotted paths of [A-Za-z0-9_-], at most 200 characters, whose last component ends with its unit:
  * "node0.imc1.ch2.wpq_inserts", "vm.log.flush_p99_ns", "policy.mrc.faults". A key given twice, or with another
  * character, is a broken invariant (CHECK). No function keeps a pointer that it is given; all text is copied. */
 #ifndef QUIRE_MACHINE_RESULT_H
