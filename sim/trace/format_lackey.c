@@ -79,7 +79,7 @@ static int lackey_write(struct trace_writer *w, const struct trace_rec *recs, ui
         *p++ = ',';
         p = text_put_dec(p, recs[i].size ? recs[i].size : 1);
         *p++ = '\n';
-        if (outfile_write(w->out, line, (uint64_t)(p - line), d) != 0)
+        if (outstream_write(w->out, line, (uint64_t)(p - line), d) != 0)
             return -1;
     }
     return 0;

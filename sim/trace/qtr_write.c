@@ -55,7 +55,7 @@ static int sink_open(struct trace_writer *w, struct diag *d)
     put32(h + 16, (uint32_t)meta_bytes);
     put32(h + 20, crc(meta, meta_bytes));
     put32(h + 24, crc(h, 24));
-    return outfile_write(w->out, h, sizeof h, d) || outfile_write(w->out, meta, meta_bytes, d) ? -1 : 0;
+    return outstream_write(w->out, h, sizeof h, d) || outstream_write(w->out, meta, meta_bytes, d) ? -1 : 0;
 }
 
 static void sink_close(struct trace_writer *w)
@@ -172,10 +172,10 @@ static int put_chunk(struct trace_writer *w, struct diag *d)
     put32(h + 8, payload);
     put32(h + 12, sum);
     put32(h + 20, crc(h, 20));
-    note_chunk(q, outfile_bytes(w->out));
-    int rc = outfile_write(w->out, h, sizeof h, d) || outfile_write(w->out, head, head_bytes, d);
+    note_chunk(q, outstream_bytes(w->out));
+    int rc = outstream_write(w->out, h, sizeof h, d) || outstream_write(w->out, head, head_bytes, d);
     for (int i = 0; i < QTR_N_COLUMNS && !rc; i++)
-        rc = outfile_write(w->out, c[i].storage == QTR_ZLIB ? q->stored[i] : q->raw[i], c[i].stored_bytes, d);
+        rc = outstream_write(w->out, c[i].storage == QTR_ZLIB ? q->stored[i] : q->raw[i], c[i].stored_bytes, d);
     start_chunk(q);
     return rc ? -1 : 0;
 }
@@ -246,7 +246,7 @@ static int sink_finish(struct trace_writer *w, struct diag *d)
         return -1;
     if (q->n_chunks > UINT32_MAX)
         return fail(d, "%s: more than 2^32 chunks", w->path);
-    uint64_t at = outfile_bytes(w->out), index_bytes = q->n_chunks * QTR_ENTRY_BYTES;
+    uint64_t at = outstream_bytes(w->out), index_bytes = q->n_chunks * QTR_ENTRY_BYTES;
     uint8_t h[QTR_END_BYTES] = QTR_MAGIC_END, foot[QTR_FOOT_BYTES];
     uint32_t sum = 0;
     for (uint64_t i = 0; i < index_bytes; i += 1u << 30) {
@@ -262,8 +262,8 @@ static int sink_finish(struct trace_writer *w, struct diag *d)
     put32(foot + 16, (uint32_t)q->n_chunks);
     put32(foot + 20, crc(foot, 20));
     memcpy(foot + 24, QTR_MAGIC_FOOT, 8);
-    int rc = outfile_write(w->out, h, sizeof h, d) || outfile_write(w->out, q->index, index_bytes, d) ||
-             outfile_write(w->out, foot, sizeof foot, d);
+    int rc = outstream_write(w->out, h, sizeof h, d) || outstream_write(w->out, q->index, index_bytes, d) ||
+             outstream_write(w->out, foot, sizeof foot, d);
     return rc ? -1 : 0;
 }
 

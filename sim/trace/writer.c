@@ -27,7 +27,7 @@ struct trace_writer *trace_writer_new(const char *path, const struct trace_write
         fail(d, "%s: a trace of %u vCPUs was asked for, expected at most %u", path, o.n_vcpus, QTR_MAX_VCPUS);
         return NULL;
     }
-    struct outfile *out = outfile_new(path, d);
+    struct outstream *out = outstream_new(path, d);
     if (!out)
         return NULL;
     struct trace_writer *w = xcalloc(1, sizeof *w);
@@ -97,7 +97,7 @@ int trace_writer_finish(struct trace_writer *w, struct diag *d)
         trace_writer_abort(w);
         return -1;
     }
-    int rc = outfile_finish(w->out, d);
+    int rc = outstream_finish(w->out, d);
     writer_free(w);
     return rc;
 }
@@ -106,6 +106,6 @@ void trace_writer_abort(struct trace_writer *w)
 {
     if (!w)
         return;
-    outfile_abort(w->out);
+    outstream_abort(w->out);
     writer_free(w);
 }

@@ -3,11 +3,11 @@
 #ifndef QUIRE_TRACE_WRITER_H
 #define QUIRE_TRACE_WRITER_H
 
-#include "sim/base/outfile.h"
+#include "sim/trace/outstream.h"
 #include "sim/trace/trace.h"
 
 struct trace_writer {
-    struct outfile *out;
+    struct outstream *out;
     const struct trace_sink *sink;
     struct trace_writer_options opt; /* n_vcpus is at least 1 here */
     char *path;
