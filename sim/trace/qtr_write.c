@@ -83,12 +83,24 @@ static uint8_t common_shift(uint64_t *v, uint32_t n)
     return shift;
 }
 
+/* One byte a record, nothing at all with a single class. */
+static void code_classes(struct qtr_sink *q, struct qtr_column *c)
+{
+    if (q->n_classes == 1)
+        return;
+    c->coding = QTR_FIXED;
+    c->width[0] = 1;
+    c->raw_bytes = q->n;
+    for (uint32_t i = 0; i < q->n; i++)
+        q->raw[QTR_CLASS][i] = (uint8_t)q->value[QTR_CLASS][i];
+}
+
 /* Codes column `which`. Differences are kept unzigzagged until their common shift is known. */
 static void code_column(struct qtr_sink *q, int which, struct qtr_column *c)
 {
     uint64_t *v = q->value[which];
     bool is_signed = which == QTR_ADDR || which == QTR_TIME;
-    c->shift = which == QTR_CLASS ? 0 : common_shift(v, q->n);
+    c->shift = common_shift(v, q->n);
     for (uint32_t i = 0; i < q->n; i++)
         v[i] = is_signed ? qtr_zigzag((uint64_t)((int64_t)v[i] >> c->shift)) : v[i] >> c->shift;
     qtr_encode(v, q->n, q->raw[which], c);
@@ -154,7 +166,8 @@ static int put_chunk(struct trace_writer *w, struct diag *d)
     uint8_t head[4 + 4 * QTR_MAX_VCPUS + QTR_N_COLUMNS * QTR_COLUMN_BYTES];
     if (q->n == 0)
         return 0;
-    for (int i = 0; i < QTR_TEXT; i++)
+    code_classes(q, &c[QTR_CLASS]);
+    for (int i = QTR_ADDR; i < QTR_TEXT; i++)
         code_column(q, i, &c[i]);
     c[QTR_TEXT].raw_bytes = q->text_bytes;
     c[QTR_TEXT].coding = q->text_bytes ? QTR_FIXED : QTR_ZERO;
