@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 int fail(struct diag *d, const char *fmt, ...)
 {
@@ -78,6 +79,19 @@ void *xaligned(size_t align, size_t size)
     if (posix_memalign(&p, align, size) != 0)
         p = NULL;
     return memset(need(p, size), 0, size);
+}
+
+void *xhuge(size_t size)
+{
+    size_t align = 2u << 20;
+    void *p = NULL;
+    if (size < align)
+        return xaligned(64, size);
+    if (posix_memalign(&p, align, size) != 0)
+        p = NULL;
+    need(p, size);
+    madvise(p, size, MADV_HUGEPAGE); /* advice only: without it the program is slower, not wrong */
+    return memset(p, 0, size);
 }
 
 char *xasprintf(const char *fmt, ...)

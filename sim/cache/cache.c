@@ -22,7 +22,6 @@ const struct conf_key cache_keys[] = {
     {"llc_slice", CONF_SIZE, K(llc_slice_bytes), "1408KiB", 4096, 1 << 26, NULL, "size of a slice (1.375 MiB)"},
     {"llc_ways", CONF_UINT, K(llc_ways), "11", 1, 16, NULL, "its ways"},
     {"llc_cycles", CONF_UINT, K(llc_cycles), "55", 1, 10000, NULL, "LLC load-to-use latency in core cycles"},
-    {"snoop_ways", CONF_UINT, K(snoop_ways), "12", 1, 16, NULL, "snoop filter ways beside each LLC set"},
     {"snoop_cycles", CONF_UINT, K(snoop_cycles), "40", 0, 10000, NULL,
      "asking another core of the socket, in core cycles"},
     {"clwb_retains", CONF_BOOL, K(clwb_retains), "false", 0, 0, NULL,
@@ -43,7 +42,7 @@ const struct stat_desc core_cache_stat_desc[] = {
     {"llc_misses", STAT_COUNT, "lines", "L2 misses that left the socket's caches"},
     {"snoop_hits", STAT_COUNT, "lines", "L2 misses served by another core of the socket"},
     {"upgrades", STAT_COUNT, "lines", "stores to a line held shared"},
-    {"back_invalidations", STAT_COUNT, "lines", "lines lost to a snoop filter eviction or another core's store"},
+    {"back_invalidations", STAT_COUNT, "lines", "lines lost to another core's store or flush"},
     {"flushes", STAT_COUNT, "lines", "CLFLUSH, CLFLUSHOPT and CLWB"},
     {"flush_writebacks", STAT_COUNT, "lines", "flushes that found the line dirty"},
     {"ntstores", STAT_COUNT, "lines", "non-temporal stores of a line"},
@@ -57,7 +56,7 @@ static int pcache_init(struct pcache *p, const char *name, uint64_t bytes, uint6
         return fail(d, "machine.cache.%s: %llu bytes in %llu ways do not give a power of two of sets", name,
                     (unsigned long long)bytes, (unsigned long long)ways);
     *p = (struct pcache){.set_mask = sets - 1, .ways = (uint32_t)ways, .stride = (uint32_t)(ways + 3) & ~3u};
-    p->tag = xaligned(64, sets * p->stride * sizeof *p->tag);
+    p->tag = xhuge(sets * p->stride * sizeof *p->tag);
     p->lru = xaligned(64, sets * sizeof *p->lru);
     for (uint64_t i = 0; i < sets; i++)
         p->lru[i] = LRU_INIT;
@@ -77,6 +76,7 @@ int caches_init(struct caches *c, const struct cache_conf *conf, struct numa *nu
     c->n_cores = c->n_sockets * cores_a_socket;
     c->core = xaligned(64, c->n_cores * sizeof *c->core);
     c->llc = xcalloc(c->n_sockets, sizeof *c->llc);
+    c->snoop = xcalloc(c->n_sockets, sizeof *c->snoop);
     for (uint32_t i = 0; i < c->n_cores; i++) {
         struct core_cache *p = &c->core[i];
         p->socket = i / cores_a_socket;
@@ -107,6 +107,9 @@ void caches_fini(struct caches *c)
     }
     for (uint32_t s = 0; c->llc && s < c->n_sockets; s++)
         llc_fini(&c->llc[s]);
+    for (uint32_t s = 0; c->snoop && s < c->n_sockets; s++)
+        snoop_fini(&c->snoop[s]);
+    free(c->snoop);
     free(c->core);
     free(c->llc);
 }
@@ -211,13 +214,12 @@ ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op
         p->stats.l2_misses++;
         way = lru_victim(l2->lru[set], l2->ways);
         uint64_t victim = tags[way];
+        llc_prefetch(c, p->socket, line);
         if (victim & 4)
             llc_prefetch(c, p->socket, victim >> 3);
         t = llc_request(c, core, line, op == CACHE_WRITE, t + c->l2_ps, &state);
-        /* A snoop filter eviction inside the request may have taken lines of this very set. */
-        way = lru_victim(l2->lru[set], l2->ways);
-        if (tags[way] & 4)
-            l2_evict(c, p, tags[way], t);
+        if (victim & 4)
+            l2_evict(c, p, victim, t);
         tags[way] = line << 3 | 4 | state;
     }
     l2->lru[set] = lru_touch(l2->lru[set], way);

@@ -13,6 +13,7 @@
 
 #include "sim/base/conf.h"
 #include "sim/base/lru.h"
+#include "sim/base/map.h"
 #include "sim/base/stats.h"
 #include "sim/base/types.h"
 #include "sim/numa/numa.h"
@@ -26,7 +27,6 @@ struct cache_conf {
     uint64_t l1i_bytes, l1i_ways, l1d_bytes, l1d_ways, l1_cycles;
     uint64_t l2_bytes, l2_ways, l2_cycles;
     uint64_t llc_slices, llc_slice_bytes, llc_ways, llc_cycles;
-    uint64_t snoop_ways;   /* snoop filter ways beside each LLC set */
     uint64_t snoop_cycles; /* asking another core of the socket */
     uint64_t clwb_retains; /* 1: CLWB leaves the line in the cache, 0: it is invalidated as on Cascade Lake */
 };
@@ -43,7 +43,7 @@ extern const struct stat_desc core_cache_stat_desc[];
 #define CORE_CACHE_N_STATS (sizeof(struct core_cache_stats) / sizeof(uint64_t))
 
 struct llc_stats {
-    uint64_t fills, evictions, writebacks, snoop_evictions;
+    uint64_t fills, evictions, writebacks;
 };
 extern const struct stat_desc llc_stat_desc[];
 #define LLC_N_STATS (sizeof(struct llc_stats) / sizeof(uint64_t))
@@ -56,23 +56,37 @@ struct pcache {
     uint32_t ways, stride;
 };
 
-/* LLC and snoop filter of a socket. A set is 32-bit data tags, two LRU words, then 64-bit snoop entries:
- *   data:  tag << 3 | 4 | state         tag = line >> slice_set_bits, at most 29 bits
- *   snoop: sharers << 32 | tag << 3 | 4 sharers = one bit a core of the socket */
+/* LLC of a socket. A set is one or two host cache lines: 32-bit tags, line >> slice_set_bits << 3 | 4 | state (so at
+ * most 29 bits of tag), then the LRU word. */
 struct llc {
     uint8_t *sets;
     uint64_t set_bytes;
-    uint32_t lru_at, snoop_at; /* byte offsets in a set */
-    uint32_t ways, snoop_ways, data_stride, snoop_stride;
+    uint32_t lru_at; /* byte offset in a set */
+    uint32_t ways, stride;
     uint32_t slices, slice_set_bits;
-    bool is_active; /* some core of the socket has ever filled a line */
     struct llc_stats stats;
+};
+
+/* Snoop filter of a socket: which of its cores hold a line. It is exact and never full (a real one covers about 1.5
+ * times the L2s), so it is a hash table that grows with the lines held, not with the machine: small enough to stay in
+ * the host's caches. A bucket is one host cache line. */
+#define SNOOP_WAYS 5u
+struct snoop_bucket {
+    uint64_t line[SNOOP_WAYS];    /* line number + 1; 0: free */
+    uint32_t sharers[SNOOP_WAYS]; /* bit i = core i of the socket */
+    uint32_t n_spilled;           /* lines of this bucket that did not fit and are in spill */
+};
+struct snoop_filter {
+    struct snoop_bucket *bucket; /* NULL until a core of the socket caches its first line */
+    uint64_t n_buckets;          /* a power of two */
+    uint64_t n_lines;
+    struct map spill; /* line -> sharers */
 };
 
 struct core_cache {
     struct pcache l1d, l1i, l2;
     uint32_t socket;
-    uint32_t bit; /* in a snoop entry's sharers */
+    uint32_t bit; /* in the snoop filter's sharers */
     struct core_cache_stats stats;
 };
 
@@ -83,6 +97,7 @@ struct caches {
     uint32_t n_cores, cores_a_socket, n_sockets;
     struct core_cache *core;
     struct llc *llc;
+    struct snoop_filter *snoop;
 };
 
 int caches_init(struct caches *c, const struct cache_conf *conf, struct numa *numa, uint32_t cores_a_socket,

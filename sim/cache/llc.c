@@ -7,9 +7,17 @@ const struct stat_desc llc_stat_desc[] = {
     {"fills", STAT_COUNT, "lines", "L2 victims taken in"},
     {"evictions", STAT_COUNT, "lines", "lines that made room"},
     {"writebacks", STAT_COUNT, "lines", "dirty lines written to memory"},
-    {"snoop_evictions", STAT_COUNT, "lines", "snoop filter entries that made room: their lines leave the cores"},
 };
 STATS_COMPLETE(struct llc_stats, llc_stat_desc);
+
+static uint32_t *data_tags(uint8_t *set)
+{
+    return (uint32_t *)(void *)set;
+}
+static uint64_t *lru_word(const struct llc *l, uint8_t *set)
+{
+    return (uint64_t *)(void *)(set + l->lru_at);
+}
 
 int llc_init(struct llc *l, const struct cache_conf *conf, uint64_t max_line, struct diag *d)
 {
@@ -19,23 +27,18 @@ int llc_init(struct llc *l, const struct cache_conf *conf, uint64_t max_line, st
                     (unsigned long long)conf->llc_slice_bytes, (unsigned long long)conf->llc_ways);
     *l = (struct llc){
         .ways = (uint32_t)conf->llc_ways,
-        .snoop_ways = (uint32_t)conf->snoop_ways,
-        .data_stride = (uint32_t)(conf->llc_ways + 3) & ~3u,
-        .snoop_stride = (uint32_t)(conf->snoop_ways + 1) & ~1u,
+        .stride = (uint32_t)(conf->llc_ways + 3) & ~3u,
         .slices = (uint32_t)conf->llc_slices,
         .slice_set_bits = (uint32_t)__builtin_ctzll(sets),
     };
     if ((max_line - 1) >> l->slice_set_bits >= 1ull << 29)
         return fail(d, "machine.cache.llc_slice: %llu sets are too few for the machine's memory (29-bit tags)",
                     (unsigned long long)sets);
-    l->lru_at = l->data_stride * 4;
-    l->snoop_at = (l->lru_at + 16 + 63) & ~63u;
-    l->set_bytes = (l->snoop_at + l->snoop_stride * 8 + 63) & ~63u;
-    l->sets = xaligned(64, sets * l->slices * l->set_bytes);
-    for (uint64_t i = 0; i < sets * l->slices; i++) {
-        uint64_t *lru = (uint64_t *)(void *)(l->sets + i * l->set_bytes + l->lru_at);
-        lru[0] = lru[1] = LRU_INIT;
-    }
+    l->lru_at = l->stride * 4;
+    l->set_bytes = (l->lru_at + 8 + 63) & ~63u;
+    l->sets = xhuge(sets * l->slices * l->set_bytes);
+    for (uint64_t i = 0; i < sets * l->slices; i++)
+        *lru_word(l, l->sets + i * l->set_bytes) = LRU_INIT;
     return 0;
 }
 
@@ -46,18 +49,6 @@ void llc_fini(struct llc *l)
 
 /* ---- one set ---- */
 
-static uint32_t *data_tags(uint8_t *set)
-{
-    return (uint32_t *)(void *)set;
-}
-static uint64_t *lru_words(const struct llc *l, uint8_t *set) /* [0] data, [1] snoop filter */
-{
-    return (uint64_t *)(void *)(set + l->lru_at);
-}
-static uint64_t *snoop_tags(const struct llc *l, uint8_t *set)
-{
-    return (uint64_t *)(void *)(set + l->snoop_at);
-}
 static uint32_t tag_key(const struct llc *l, uint64_t line)
 {
     return (uint32_t)(line >> l->slice_set_bits) << 3 | 4;
@@ -68,37 +59,18 @@ static uint32_t *data_find(const struct llc *l, uint8_t *set, uint64_t line)
     const __m128i *p = (const __m128i *)(const void *)set;
     const __m128i want = _mm_set1_epi32((int)(tag_key(l, line) | 3)), state = _mm_set1_epi32(3);
     uint32_t mask = 0;
-    for (uint32_t i = 0; i < l->data_stride / 4; i++) {
+    for (uint32_t i = 0; i < l->stride / 4; i++) {
         __m128i eq = _mm_cmpeq_epi32(_mm_or_si128(p[i], state), want);
         mask |= (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(eq)) << 4 * i;
     }
     return mask ? data_tags(set) + __builtin_ctz(mask) : NULL;
 }
 
-static uint64_t *snoop_find(const struct llc *l, uint8_t *set, uint64_t line)
-{
-    const __m128i *p = (const __m128i *)(const void *)(set + l->snoop_at);
-    const __m128i want = _mm_set1_epi64x(tag_key(l, line)), low = _mm_set1_epi64x(0xffffffff);
-    uint32_t mask = 0;
-    for (uint32_t i = 0; i < l->snoop_stride / 2; i++) {
-        __m128i eq = _mm_cmpeq_epi64(_mm_and_si128(p[i], low), want);
-        mask |= (uint32_t)_mm_movemask_pd(_mm_castsi128_pd(eq)) << 2 * i;
-    }
-    return mask ? snoop_tags(l, set) + __builtin_ctz(mask) : NULL;
-}
-
 static void data_drop(const struct llc *l, uint8_t *set, uint32_t *tag)
 {
-    uint64_t *lru = lru_words(l, set);
-    lru[0] = lru_retire(lru[0], (uint32_t)(tag - data_tags(set)), l->ways);
+    uint64_t *lru = lru_word(l, set);
+    *lru = lru_retire(*lru, (uint32_t)(tag - data_tags(set)), l->ways);
     *tag = 0;
-}
-
-static void snoop_drop(const struct llc *l, uint8_t *set, uint64_t *entry)
-{
-    uint64_t *lru = lru_words(l, set);
-    lru[1] = lru_retire(lru[1], (uint32_t)(entry - snoop_tags(l, set)), l->snoop_ways);
-    *entry = 0;
 }
 
 /* The line number that a tag of this set stands for: the tag and the set index are the whole line; the slice is a hash.
@@ -113,8 +85,8 @@ static uint64_t tag_line(const struct llc *l, const uint8_t *set, uint32_t tag)
 static void data_fill(struct caches *c, uint32_t socket, uint8_t *set, uint64_t line, uint32_t state, ps_t t)
 {
     struct llc *l = &c->llc[socket];
-    uint64_t *lru = lru_words(l, set);
-    uint32_t *hit = data_find(l, set, line), way = lru_victim(lru[0], l->ways);
+    uint64_t *lru = lru_word(l, set);
+    uint32_t *hit = data_find(l, set, line), way = lru_victim(*lru, l->ways);
     if (hit) { /* already there: only its state may rise to modified */
         *hit |= state == LINE_MODIFIED ? LINE_MODIFIED : 0;
         return;
@@ -129,7 +101,7 @@ static void data_fill(struct caches *c, uint32_t socket, uint8_t *set, uint64_t 
     }
     l->stats.fills++;
     *tag = tag_key(l, line) | state;
-    lru[0] = lru_touch(lru[0], way);
+    *lru = lru_touch(*lru, way);
 }
 
 /* ---- cores of a socket ---- */
@@ -153,27 +125,91 @@ static bool downgrade_sharers(struct caches *c, uint32_t socket, uint32_t sharer
     return dirty;
 }
 
-/* Notes that the core now holds the line; a snoop filter entry that makes room takes its line out of the cores. */
-static void snoop_add(struct caches *c, const struct core_cache *p, uint8_t *set, uint64_t line, ps_t t)
+/* ---- snoop filter ---- */
+
+/* Where the cores of the socket that hold the line are noted, with room to change it; found = false if none does. */
+struct sharers {
+    struct snoop_bucket *bucket;
+    uint32_t way; /* SNOOP_WAYS: in the spill map */
+    uint32_t cores;
+};
+
+static inline struct sharers snoop_find(const struct caches *c, uint32_t socket, uint64_t line)
 {
-    struct llc *l = &c->llc[p->socket];
-    uint64_t *lru = lru_words(l, set), *entry = snoop_find(l, set, line);
-    uint32_t way;
-    if (entry) {
-        way = (uint32_t)(entry - snoop_tags(l, set));
-    } else {
-        way = lru_victim(lru[1], l->snoop_ways);
-        entry = &snoop_tags(l, set)[way];
-        if (*entry & 4) {
-            uint64_t old = tag_line(l, set, (uint32_t)*entry);
-            l->stats.snoop_evictions++;
-            if (invalidate_sharers(c, p->socket, (uint32_t)(*entry >> 32), old))
-                data_fill(c, p->socket, set, old, LINE_MODIFIED, t);
+    const struct snoop_filter *f = &c->snoop[socket];
+    if (!f->bucket)
+        return (struct sharers){0};
+    struct snoop_bucket *b = snoop_bucket(f, line);
+    for (uint32_t w = 0; w < SNOOP_WAYS; w++)
+        if (b->line[w] == line + 1)
+            return (struct sharers){b, w, b->sharers[w]};
+    const uint64_t *cores = unlikely(b->n_spilled) ? map_get(&f->spill, line) : NULL;
+    return (struct sharers){b, SNOOP_WAYS, cores ? (uint32_t)*cores : 0};
+}
+
+static bool snoop_put(struct snoop_filter *f, uint64_t line, uint32_t cores)
+{
+    struct snoop_bucket *b = snoop_bucket(f, line);
+    for (uint32_t w = 0; w < SNOOP_WAYS; w++)
+        if (b->line[w] == 0) {
+            b->line[w] = line + 1;
+            b->sharers[w] = cores;
+            return true;
         }
-        *entry = tag_key(l, line);
+    return false;
+}
+
+static void snoop_insert(struct snoop_filter *f, uint64_t line, uint32_t cores)
+{
+    if (snoop_put(f, line, cores))
+        return;
+    *map_put(&f->spill, line) = cores;
+    snoop_bucket(f, line)->n_spilled++;
+}
+
+/* Doubles the table; the spilled lines get another chance. */
+static void snoop_grow(struct snoop_filter *f)
+{
+    struct snoop_filter old = *f;
+    f->n_buckets = old.n_buckets ? old.n_buckets * 2 : 1024;
+    f->bucket = xhuge(f->n_buckets * sizeof *f->bucket);
+    f->spill = (struct map){0};
+    for (uint64_t i = 0; i < old.n_buckets; i++)
+        for (uint32_t w = 0; w < SNOOP_WAYS; w++)
+            if (old.bucket[i].line[w])
+                snoop_insert(f, old.bucket[i].line[w] - 1, old.bucket[i].sharers[w]);
+    for (uint64_t i = 0; old.spill.n && i <= old.spill.mask; i++)
+        if (old.spill.key[i] != UINT64_MAX)
+            snoop_insert(f, old.spill.key[i], (uint32_t)old.spill.val[i]);
+    map_free(&old.spill);
+    free(old.bucket);
+}
+
+/* The line's sharers become cores; 0 removes it. s is what snoop_find said of this line, and nothing changed since. */
+static void snoop_set(struct snoop_filter *f, const struct sharers *s, uint64_t line, uint32_t cores)
+{
+    if (s->cores == 0 && cores) {
+        if (f->n_lines++ >= 2 * f->n_buckets)
+            snoop_grow(f);
+        snoop_insert(f, line, cores);
+    } else if (s->way < SNOOP_WAYS) {
+        s->bucket->sharers[s->way] = cores;
+        if (cores == 0)
+            s->bucket->line[s->way] = 0;
+        f->n_lines -= cores == 0;
+    } else if (s->cores && cores) {
+        *map_put(&f->spill, line) = cores;
+    } else if (s->cores) {
+        map_del(&f->spill, line);
+        s->bucket->n_spilled--;
+        f->n_lines--;
     }
-    *entry |= 1ull << (32 + p->bit);
-    lru[1] = lru_touch(lru[1], way);
+}
+
+void snoop_fini(struct snoop_filter *f)
+{
+    map_free(&f->spill);
+    free(f->bucket);
 }
 
 /* ---- between sockets ---- */
@@ -189,24 +225,23 @@ static struct snoop_result snoop_others(struct caches *c, uint32_t socket, uint6
     struct snoop_result r = {.reply_ps = t};
     for (uint32_t s = 0; s < c->n_sockets; s++) {
         struct llc *l = &c->llc[s];
-        if (s == socket || !l->is_active)
+        if (s == socket || !c->snoop[s].bucket)
             continue;
         uint8_t *set = llc_set(l, line);
-        uint64_t *entry = snoop_find(l, set, line);
-        uint32_t *tag = data_find(l, set, line), sharers = entry ? (uint32_t)(*entry >> 32) : 0;
-        if (!entry && !tag)
+        uint32_t *tag = data_find(l, set, line);
+        struct sharers sharers = snoop_find(c, s, line);
+        if (!sharers.cores && !tag)
             continue;
         r.found = true;
         r.reply_ps = max_u64(r.reply_ps, t + numa_round_trip(c->numa, socket, s) + c->llc_ps);
         r.dirty |= tag && (*tag & 3) == LINE_MODIFIED;
         if (write) {
-            r.dirty |= invalidate_sharers(c, s, sharers, line);
-            if (entry)
-                snoop_drop(l, set, entry);
+            r.dirty |= invalidate_sharers(c, s, sharers.cores, line);
+            snoop_set(&c->snoop[s], &sharers, line, 0);
             if (tag)
                 data_drop(l, set, tag);
         } else {
-            r.dirty |= downgrade_sharers(c, s, sharers, line, LINE_SHARED);
+            r.dirty |= downgrade_sharers(c, s, sharers.cores, line, LINE_SHARED);
             if (tag)
                 *tag = (*tag & ~3u) | LINE_SHARED;
         }
@@ -226,23 +261,24 @@ static ps_t miss(struct caches *c, uint32_t socket, uint64_t line, bool write, p
 }
 
 /* Another core of the socket has the line. */
-static ps_t from_sharers(struct caches *c, const struct core_cache *p, uint8_t *set, uint64_t *entry, uint64_t line,
-                         bool write, ps_t t, uint32_t *state)
+static ps_t from_sharers(struct caches *c, const struct core_cache *p, uint8_t *set, struct sharers *sharers,
+                         uint64_t line, bool write, ps_t t, uint32_t *state)
 {
     struct llc *l = &c->llc[p->socket];
-    uint32_t sharers = (uint32_t)(*entry >> 32), *tag = data_find(l, set, line);
+    uint32_t *tag = data_find(l, set, line);
     t += c->snoop_ps;
     if (write) {
-        invalidate_sharers(c, p->socket, sharers, line);
-        *entry &= 0xffffffff;
+        invalidate_sharers(c, p->socket, sharers->cores, line);
+        snoop_set(&c->snoop[p->socket], sharers, line, 1u << p->bit);
         if (tag)
             data_drop(l, set, tag);
         *state = LINE_MODIFIED;
         return snoop_others(c, p->socket, line, true, t).reply_ps;
     }
     /* A dirty line becomes shared by the cores and dirty in the LLC, which stays responsible for memory. */
-    if (downgrade_sharers(c, p->socket, sharers, line, LINE_SHARED))
+    if (downgrade_sharers(c, p->socket, sharers->cores, line, LINE_SHARED))
         data_fill(c, p->socket, set, line, LINE_MODIFIED, t);
+    snoop_set(&c->snoop[p->socket], sharers, line, sharers->cores | 1u << p->bit);
     *state = LINE_SHARED;
     return t;
 }
@@ -252,14 +288,14 @@ ps_t llc_request(struct caches *c, uint32_t core, uint64_t line, bool write, ps_
     struct core_cache *p = &c->core[core];
     struct llc *l = &c->llc[p->socket];
     uint8_t *set = llc_set(l, line);
-    uint64_t *entry = snoop_find(l, set, line);
+    struct sharers sharers = snoop_find(c, p->socket, line);
     uint32_t *tag;
-    l->is_active = true;
     t += c->llc_ps - c->l2_ps;
-    if (entry) {
+    if (sharers.cores) {
         p->stats.snoop_hits++;
-        t = from_sharers(c, p, set, entry, line, write, t, state);
-    } else if ((tag = data_find(l, set, line))) {
+        return from_sharers(c, p, set, &sharers, line, write, t, state);
+    }
+    if ((tag = data_find(l, set, line))) {
         /* The line moves up: the LLC holds what no core of the socket holds. */
         p->stats.llc_hits++;
         *state = *tag & 3;
@@ -271,7 +307,7 @@ ps_t llc_request(struct caches *c, uint32_t core, uint64_t line, bool write, ps_
         p->stats.llc_misses++;
         t = miss(c, p->socket, line, write, t, state);
     }
-    snoop_add(c, p, set, line, t);
+    snoop_set(&c->snoop[p->socket], &sharers, line, 1u << p->bit);
     return t;
 }
 
@@ -280,13 +316,13 @@ ps_t llc_claim(struct caches *c, uint32_t core, uint64_t line, ps_t t)
     struct core_cache *p = &c->core[core];
     struct llc *l = &c->llc[p->socket];
     uint8_t *set = llc_set(l, line);
-    uint64_t *entry = snoop_find(l, set, line);
+    struct sharers sharers = snoop_find(c, p->socket, line);
     uint32_t *tag = data_find(l, set, line), me = 1u << p->bit;
-    CHECK(entry);
+    CHECK(sharers.cores & me);
     t += c->llc_ps;
-    if ((uint32_t)(*entry >> 32) & ~me) {
-        invalidate_sharers(c, p->socket, (uint32_t)(*entry >> 32) & ~me, line);
-        *entry = (*entry & 0xffffffff) | (uint64_t)me << 32;
+    if (sharers.cores & ~me) {
+        invalidate_sharers(c, p->socket, sharers.cores & ~me, line);
+        snoop_set(&c->snoop[p->socket], &sharers, line, me);
         t += c->snoop_ps;
     }
     if (tag)
@@ -298,12 +334,11 @@ void llc_take_victim(struct caches *c, struct core_cache *p, uint64_t line, uint
 {
     struct llc *l = &c->llc[p->socket];
     uint8_t *set = llc_set(l, line);
-    uint64_t *entry = snoop_find(l, set, line);
-    CHECK(entry);
-    *entry &= ~(1ull << (32 + p->bit));
-    if (*entry >> 32 == 0)
-        snoop_drop(l, set, entry);
-    else if (state != LINE_MODIFIED)
+    struct sharers sharers = snoop_find(c, p->socket, line);
+    uint32_t others = sharers.cores & ~(1u << p->bit);
+    CHECK(sharers.cores != others);
+    snoop_set(&c->snoop[p->socket], &sharers, line, others);
+    if (others && state != LINE_MODIFIED)
         return; /* other cores still hold it */
     data_fill(c, p->socket, set, line, state, t);
 }
@@ -311,20 +346,19 @@ void llc_take_victim(struct caches *c, struct core_cache *p, uint64_t line, uint
 bool llc_clean(struct caches *c, uint32_t socket, uint64_t line, bool keep)
 {
     struct llc *l = &c->llc[socket];
-    if (!l->is_active)
+    if (!c->snoop[socket].bucket)
         return false;
     uint8_t *set = llc_set(l, line);
-    uint64_t *entry = snoop_find(l, set, line);
-    uint32_t *tag = data_find(l, set, line), sharers = entry ? (uint32_t)(*entry >> 32) : 0;
+    uint32_t *tag = data_find(l, set, line);
+    struct sharers sharers = snoop_find(c, socket, line);
     bool dirty = tag && (*tag & 3) == LINE_MODIFIED;
     if (keep) {
         if (dirty)
-            *tag = (*tag & ~3u) | (entry ? LINE_SHARED : LINE_EXCLUSIVE);
-        return downgrade_sharers(c, socket, sharers, line, LINE_EXCLUSIVE) || dirty;
+            *tag = (*tag & ~3u) | (sharers.cores ? LINE_SHARED : LINE_EXCLUSIVE);
+        return downgrade_sharers(c, socket, sharers.cores, line, LINE_EXCLUSIVE) || dirty;
     }
-    dirty |= invalidate_sharers(c, socket, sharers, line);
-    if (entry)
-        snoop_drop(l, set, entry);
+    dirty |= invalidate_sharers(c, socket, sharers.cores, line);
+    snoop_set(&c->snoop[socket], &sharers, line, 0);
     if (tag)
         data_drop(l, set, tag);
     return dirty;
@@ -351,9 +385,8 @@ int llc_verify_line(const struct caches *c, const struct core_cache *p, uint64_t
     for (uint32_t s = 0; s < c->n_sockets; s++) {
         const struct llc *l = &c->llc[s];
         uint8_t *set = llc_set(l, line);
-        const uint64_t *entry = snoop_find(l, set, line);
         const uint32_t *tag = data_find(l, set, line);
-        uint32_t sharers = entry ? (uint32_t)(*entry >> 32) : 0;
+        uint32_t sharers = snoop_find(c, s, line).cores;
         if (s == p->socket && !(sharers >> p->bit & 1))
             return fail(d, "cache: core %u.%u holds line %llx, its snoop filter does not know", p->socket, p->bit,
                         (unsigned long long)line);

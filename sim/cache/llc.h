@@ -8,6 +8,7 @@
 /* max_line: one past the largest line number of the machine; tags have to hold it. */
 int llc_init(struct llc *l, const struct cache_conf *conf, uint64_t max_line, struct diag *d);
 void llc_fini(struct llc *l);
+void snoop_fini(struct snoop_filter *f);
 
 /* A core's L2 missed the line: brings it in and answers when it is there. *state is what the core may hold it in. */
 ps_t llc_request(struct caches *c, uint32_t core, uint64_t line, bool write, ps_t t, uint32_t *state);
@@ -28,13 +29,17 @@ static inline uint8_t *llc_set(const struct llc *l, uint64_t line)
     return l->sets + ((slice << l->slice_set_bits) | set) * l->set_bytes;
 }
 
+static inline struct snoop_bucket *snoop_bucket(const struct snoop_filter *f, uint64_t line)
+{
+    return &f->bucket[(line * 0x9e3779b97f4a7c15ull) >> 20 & (f->n_buckets - 1)];
+}
+
+/* Both sets of a miss are asked for at once, so that the host waits for memory once. */
 static inline void llc_prefetch(const struct caches *c, uint32_t socket, uint64_t line)
 {
-    const struct llc *l = &c->llc[socket];
-    const uint8_t *set = llc_set(l, line);
-    __builtin_prefetch(set, 1);
-    __builtin_prefetch(set + l->snoop_at, 1);
-    __builtin_prefetch(set + l->snoop_at + 64, 1);
+    __builtin_prefetch(llc_set(&c->llc[socket], line), 1);
+    if (c->snoop[socket].bucket)
+        __builtin_prefetch(snoop_bucket(&c->snoop[socket], line), 1);
 }
 
 /* One core, defined in cache.c. */

@@ -28,13 +28,38 @@ static size_t sparse_bytes(uint32_t cap)
     return sizeof(struct sparse) + cap * 64ul;
 }
 
+/* Whole pages come from 2 MiB slabs: page tables are read at random, and a host TLB miss costs more than the read. */
+static uint8_t *page_new(struct mem *m)
+{
+    m->content_bytes += PAGE_BYTES;
+    if (m->page_free) {
+        uint8_t *page = m->page_free;
+        memcpy(&m->page_free, page, sizeof m->page_free);
+        return memset(page, 0, PAGE_BYTES);
+    }
+    if (m->slab_left == 0) {
+        m->slab = xrealloc(m->slab, (m->n_slabs + 1) * sizeof *m->slab);
+        m->slab[m->n_slabs++] = xhuge(SLAB_PAGES * PAGE_BYTES);
+        m->slab_left = SLAB_PAGES;
+    }
+    return m->slab[m->n_slabs - 1] + --m->slab_left * PAGE_BYTES;
+}
+
+static void page_drop(struct mem *m, void *page)
+{
+    if (!page)
+        return;
+    m->content_bytes -= PAGE_BYTES;
+    memcpy(page, &m->page_free, sizeof m->page_free);
+    m->page_free = page;
+}
+
 void content_drop(struct mem *m, struct frame *f)
 {
     void *p = pointer(f->content);
     switch (f->content & 7) {
     case CONTENT_BYTES:
-        m->content_bytes -= PAGE_BYTES;
-        free(p);
+        page_drop(m, p);
         break;
     case CONTENT_SPARSE:
         m->content_bytes -= sparse_bytes(((struct sparse *)p)->cap);
@@ -42,9 +67,9 @@ void content_drop(struct mem *m, struct frame *f)
         break;
     case CONTENT_PMEM: {
         struct pmem_page *page = p;
-        m->content_bytes -= sizeof *page + PAGE_BYTES * (!!page->cur_bytes + !!page->media_bytes);
-        free(page->cur_bytes);
-        free(page->media_bytes);
+        m->content_bytes -= sizeof *page;
+        page_drop(m, page->cur_bytes);
+        page_drop(m, page->media_bytes);
         free(page);
         break;
     }
@@ -93,10 +118,9 @@ static uint8_t *to_bytes(struct mem *m, uint64_t mfn)
     struct frame *f = frame_at(m, mfn);
     if ((f->content & 7) == CONTENT_BYTES)
         return pointer(f->content);
-    uint8_t *bytes = xaligned(64, PAGE_BYTES);
+    uint8_t *bytes = page_new(m);
     whole_page(m, mfn, (uint64_t *)(void *)bytes);
     content_drop(m, f);
-    m->content_bytes += PAGE_BYTES;
     f->content = word(bytes, CONTENT_BYTES);
     return bytes;
 }
@@ -171,10 +195,8 @@ void frame_write(struct mem *m, uint64_t hpa, const void *buf, size_t len)
     CHECK(at + len <= PAGE_BYTES);
     if (mem_region_at(m, hpa)->kind == MEM_PMEM) {
         struct pmem_page *p = frame_pmem(m, mfn);
-        if (!p->cur_bytes) {
-            p->cur_bytes = xaligned(64, PAGE_BYTES);
-            m->content_bytes += PAGE_BYTES;
-        }
+        if (!p->cur_bytes)
+            p->cur_bytes = page_new(m);
         memcpy(p->cur_bytes + at, buf, len);
         return;
     }
@@ -247,9 +269,7 @@ void pmem_media_write(struct mem *m, uint64_t line, uint32_t version, const uint
     p->media[at] = version;
     if (!data)
         return;
-    if (!p->media_bytes) {
-        p->media_bytes = xaligned(64, PAGE_BYTES);
-        m->content_bytes += PAGE_BYTES;
-    }
+    if (!p->media_bytes)
+        p->media_bytes = page_new(m);
     memcpy(p->media_bytes + at * LINE_BYTES, data, LINE_BYTES);
 }

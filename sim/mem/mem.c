@@ -23,6 +23,9 @@ void mem_free(struct mem *m)
     for (uint32_t r = 0; r < m->n_regions; r++)
         for (int level = 0; level < 3; level++)
             free(m->region[r].pool[level]);
+    for (uint64_t i = 0; i < m->n_slabs; i++)
+        free(m->slab[i]);
+    free(m->slab);
     map_free(&m->extra_refs);
     map_free(&m->pins);
     free(m->region_of_gib);
@@ -46,13 +49,14 @@ int mem_add_region(struct mem *m, uint32_t node, enum mem_kind kind, uint64_t by
         memcpy(chunk, m->chunk, first * 512 * sizeof *chunk);
     free(m->chunk);
     m->chunk = chunk;
+    uint64_t reserved = first == 0 ? FRAMES_RESERVED : 0;
     m->region[m->n_regions++] = (struct mem_region){
         .base = first * GIB,
         .bytes = bytes,
         .node = node,
         .kind = kind,
-        .next_mfn = first * GIB >> PAGE_SHIFT,
-        .free_pages = bytes >> PAGE_SHIFT,
+        .next_mfn = (first * GIB >> PAGE_SHIFT) + reserved,
+        .free_pages = (bytes >> PAGE_SHIFT) - reserved,
     };
     return 0;
 }
@@ -213,7 +217,7 @@ int mem_verify(const struct mem *m, struct diag *d)
         for (uint32_t level = 0; level < 3; level++)
             pooled += r->n_pool[level] << 9 * level;
         uint64_t free_pages = pooled + end - r->next_mfn;
-        if (free_pages != r->free_pages || used + free_pages != end - first)
+        if (free_pages != r->free_pages || used + free_pages + (first ? 0 : FRAMES_RESERVED) != end - first)
             return fail(d, "node %u region %u: %llu frames in use and %llu free, counted %llu free of %llu", r->node, i,
                         (unsigned long long)used, (unsigned long long)free_pages, (unsigned long long)r->free_pages,
                         (unsigned long long)(end - first));

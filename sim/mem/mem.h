@@ -26,7 +26,9 @@ struct frame {
 };
 
 #define FRAMES_A_CHUNK  512u /* metadata is allocated by the 2 MiB of memory it describes */
+#define FRAMES_RESERVED 512u /* the lowest 2 MiB are never given out, so that frame number 0 means "none" in tables */
 #define MEM_MAX_REGIONS 64u
+#define SLAB_PAGES      512u
 #define MFN_NONE        UINT64_MAX
 
 /* A stretch of one kind of memory on one node, with its allocator. Addresses are multiples of 1 GiB. */
@@ -58,8 +60,11 @@ struct mem {
     struct frame **chunk;   /* by host-physical address >> 21 */
     uint64_t n_chunks_used; /* chunks allocated */
     uint64_t content_bytes; /* host bytes held by contents */
-    struct map extra_refs;  /* frame number -> references beyond the first */
-    struct map pins;        /* frame number -> pins */
+    uint8_t **slab;         /* blocks of SLAB_PAGES pages for contents */
+    uint64_t n_slabs, slab_left;
+    void *page_free;       /* chain of pages given back */
+    struct map extra_refs; /* frame number -> references beyond the first */
+    struct map pins;       /* frame number -> pins */
 };
 
 struct mem *mem_new(void);

@@ -155,6 +155,7 @@ int ept_split(struct ept *e, uint64_t gpa)
 static bool leaf_table(const struct ept *e, uint64_t gpa, uint32_t level, uint64_t *table, uint64_t *above)
 {
     *table = e->root;
+    *above = 0;
     for (uint32_t l = e->levels - 1; l > level; l--) {
         *above = slot(*table, gpa, l);
         uint64_t entry = frame_load64(e->mem, *above);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/mmu/walk.h"
+
+/* What a walk has found, for the paging-structure caches: entered when the walk completes. At most one entry for each
+ * guest level and five for each of the nested walks. */
+#define MAX_FILLS 40u
+struct fill {
+    struct psc *psc;
+    uint64_t key, table;
+};
+
+struct walk {
+    struct mmu *m;
+    const struct mmu_space *s;
+    struct mmu_result *r;
+    uint64_t refs;
+    ps_t t;
+    uint32_t n_fills;
+    struct fill fill[MAX_FILLS];
+};
+
+static uint64_t psc_key(uint64_t addr, uint32_t table_level, uint32_t asid)
+{
+    return addr >> LEVEL_SHIFT(table_level + 1) << 16 | asid;
+}
+
+static uint64_t *psc_set(const struct psc *p, uint64_t key, uint64_t *set)
+{
+    *set = (key >> 16) & p->set_mask;
+    return &p->key[*set * PSC_WAYS];
+}
+
+/* Address of the cached table of that level (0 = last) for addr, or 0. */
+static inline uint64_t psc_lookup(struct psc *psc, uint64_t addr, uint32_t table_level, uint32_t asid)
+{
+    struct psc *p = &psc[table_level];
+    uint64_t key = psc_key(addr, table_level, asid), set, *keys = psc_set(p, key, &set);
+    for (uint32_t w = 0; w < PSC_WAYS; w++)
+        if (keys[w] == key) {
+            p->lru[set] = lru_touch(p->lru[set], w);
+            return p->table[set * PSC_WAYS + w];
+        }
+    return 0;
+}
+
+static void psc_insert(struct psc *p, uint64_t key, uint64_t table)
+{
+    uint64_t set, *keys = psc_set(p, key, &set);
+    uint32_t way = lru_victim(p->lru[set], PSC_WAYS);
+    for (uint32_t w = 0; w < PSC_WAYS; w++)
+        if (keys[w] == key)
+            way = w;
+    keys[way] = key;
+    p->table[set * PSC_WAYS + way] = table;
+    p->lru[set] = lru_touch(p->lru[set], way);
+}
+
+static inline void note_fill(struct walk *w, struct psc *psc, uint64_t addr, uint32_t table_level, uint64_t table)
+{
+    if (w->m->conf.psc_on && table_level < PSC_KINDS && w->n_fills < MAX_FILLS)
+        w->fill[w->n_fills++] = (struct fill){&psc[table_level], psc_key(addr, table_level, w->s->asid), table};
+}
+
+/* Reads a table entry through the caches. */
+static inline uint64_t read_entry(struct walk *w, uint64_t hpa)
+{
+    w->refs++;
+    w->t = cache_access(w->m->caches, w->m->core, hpa >> LINE_SHIFT, CACHE_READ, w->t);
+    return frame_load64(w->m->mem, hpa);
+}
+
+/* Sets bits of an entry: a locked store to a line that the walk has just read. */
+static void set_bits(struct walk *w, uint64_t hpa, uint64_t entry)
+{
+    w->t = cache_access(w->m->caches, w->m->core, hpa >> LINE_SHIFT, CACHE_WRITE, w->t);
+    frame_store64(w->m->mem, hpa, entry);
+}
+
+static enum mmu_status violation(struct walk *w, uint64_t gpa, uint32_t access, bool is_table)
+{
+    w->r->gpa = gpa;
+    w->r->access = access;
+    w->r->is_table = is_table;
+    w->m->stats.ept_violations++;
+    return MMU_EPT_VIOLATION;
+}
+
+/* Notes a page that becomes dirty in the page-modification log. */
+static enum mmu_status log_dirty(struct walk *w, uint64_t gpa)
+{
+    struct pml *pml = w->s->pml;
+    if (pml->n == PML_ENTRIES)
+        return MMU_PML_FULL;
+    pml->gpa[pml->n++] = gpa & ~(uint64_t)(PAGE_BYTES - 1);
+    w->m->stats.pml_logged++;
+    return MMU_OK;
+}
+
+static enum mmu_status leaf_bits(struct walk *w, uint64_t hpa, uint64_t *entry, uint64_t gpa, uint32_t access)
+{
+    uint64_t want = EPT_A | (access & EPT_W ? EPT_D : 0);
+    if (likely((*entry & want) == want))
+        return MMU_OK;
+    if (access & EPT_W && !(*entry & EPT_D) && w->s->pml && log_dirty(w, gpa) != MMU_OK) {
+        w->r->gpa = gpa;
+        return MMU_PML_FULL;
+    }
+    *entry |= want;
+    set_bits(w, hpa, *entry);
+    return MMU_OK;
+}
+
+/* The leaf entry's translation of gpa, and the level of the leaf. */
+struct nested {
+    uint64_t hpa, entry;
+    uint32_t level;
+};
+
+/* Guest-physical to host-physical. With accessed and dirty flags on, reads of guest tables count as writes (SDM volume
+ * 3, 29.3.3.2), hence access for them is R|W. */
+static enum mmu_status nested_walk(struct walk *w, uint64_t gpa, uint32_t access, bool is_table, struct nested *out)
+{
+    const struct ept *ept = w->s->ept;
+    uint32_t level = ept->levels - 1, asid = w->s->asid & 0xff00;
+    uint64_t table = ept->root;
+    if (unlikely(gpa >> LEVEL_SHIFT(ept->levels)))
+        return violation(w, gpa, access, is_table);
+    if (w->m->conf.psc_on)
+        for (uint32_t l = 0; l < PSC_KINDS && l < level; l++) {
+            uint64_t cached = psc_lookup(w->m->ept_psc, gpa, l, asid);
+            if (cached) {
+                table = cached;
+                level = l;
+                break;
+            }
+        }
+    for (;; level--) {
+        uint64_t at = table + (gpa >> LEVEL_SHIFT(level) & 511) * 8, entry = read_entry(w, at);
+        if (unlikely((entry & access) != access))
+            return violation(w, gpa, access, is_table);
+        if (level == 0 || entry & EPT_LEAF) {
+            enum mmu_status status = leaf_bits(w, at, &entry, gpa, access);
+            uint64_t mask = (1ull << LEVEL_SHIFT(level)) - 1;
+            *out = (struct nested){(entry & EPT_FRAME & ~mask) | (gpa & mask), entry, level};
+            return status;
+        }
+        table = entry & EPT_FRAME;
+        if (w->m->conf.psc_on && level - 1 < PSC_KINDS && w->n_fills < MAX_FILLS)
+            w->fill[w->n_fills++] = (struct fill){&w->m->ept_psc[level - 1], psc_key(gpa, level - 1, asid), table};
+    }
+}
+
+static enum mmu_status guest_fault(struct walk *w, uint32_t access)
+{
+    w->r->access = access;
+    w->m->stats.guest_faults++;
+    return MMU_GUEST_FAULT;
+}
+
+/* Host address of a guest table. */
+static inline enum mmu_status table_address(struct walk *w, uint64_t table_gpa, uint64_t *hpa)
+{
+    struct nested n;
+    if (!w->s->ept) {
+        *hpa = table_gpa;
+        return MMU_OK;
+    }
+    enum mmu_status status = nested_walk(w, table_gpa, EPT_R | EPT_W, true, &n);
+    *hpa = n.hpa;
+    return status;
+}
+
+/* The guest's leaf for gva: its value, host address and level. */
+static enum mmu_status guest_walk(struct walk *w, uint64_t gva, enum cache_op op, uint64_t *leaf, uint32_t *leaf_level)
+{
+    const struct mmu_space *s = w->s;
+    uint32_t level = s->levels - 1, access = op == CACHE_WRITE ? EPT_W : op == CACHE_FETCH ? EPT_X : EPT_R;
+    uint64_t table = 0, table_gpa = s->cr3;
+    if (w->m->conf.psc_on)
+        for (uint32_t l = 0; l < PSC_KINDS && l < level && !table; l++)
+            if ((table = psc_lookup(w->m->guest_psc, gva, l, s->asid)))
+                level = l;
+    for (;; level--) {
+        enum mmu_status status = table ? MMU_OK : table_address(w, table_gpa, &table);
+        if (status != MMU_OK)
+            return status;
+        uint64_t at = table + (gva >> LEVEL_SHIFT(level) & 511) * 8, entry = read_entry(w, at);
+        bool is_leaf = level == 0 || (entry & PTE_PS && level <= LEVEL_1G);
+        if (!(entry & PTE_P) || (op == CACHE_WRITE && !(entry & PTE_W)) || (op == CACHE_FETCH && entry & PTE_NX))
+            return guest_fault(w, access);
+        if (level != s->levels - 1)
+            note_fill(w, w->m->guest_psc, gva, level, table);
+        uint64_t want = PTE_A | (is_leaf && op == CACHE_WRITE ? PTE_D : 0);
+        if (unlikely((entry & want) != want))
+            set_bits(w, at, entry |= want);
+        if (is_leaf) {
+            *leaf = entry;
+            *leaf_level = level;
+            return MMU_OK;
+        }
+        table_gpa = entry & PTE_FRAME;
+        table = 0;
+    }
+}
+
+static enum mmu_status walk_both(struct walk *w, uint64_t gva, enum cache_op op, uint32_t *level)
+{
+    uint64_t leaf = 0, mask;
+    struct nested n = {.level = LEVEL_1G, .entry = EPT_RWX | EPT_D};
+    uint32_t access = op == CACHE_WRITE ? EPT_R | EPT_W : op == CACHE_FETCH ? EPT_X : EPT_R;
+    enum mmu_status status = guest_walk(w, gva, op, &leaf, level);
+    if (status != MMU_OK)
+        return status;
+    mask = (1ull << LEVEL_SHIFT(*level)) - 1;
+    w->r->gpa = (leaf & PTE_FRAME & ~mask) | (gva & mask);
+    n.hpa = w->r->gpa;
+    if (w->s->ept && (status = nested_walk(w, w->r->gpa, access, false, &n)) != MMU_OK)
+        return status;
+    /* The TLB holds the smaller of the two page sizes. */
+    *level = n.level < *level ? n.level : *level;
+    mask = (1ull << LEVEL_SHIFT(*level)) - 1;
+    bool writable = leaf & PTE_W && leaf & PTE_D && n.entry & EPT_W && n.entry & EPT_D;
+    bool is_pmem = mem_region_at(w->m->mem, n.hpa)->kind == MEM_PMEM;
+    w->r->value = (n.hpa & ~mask) | (writable ? TLB_WRITE : 0) | (!(leaf & PTE_NX) && n.entry & EPT_X ? TLB_EXEC : 0) |
+                  (is_pmem ? TLB_PMEM : 0) | (uint64_t)*level << TLB_LEVEL_SHIFT;
+    return MMU_OK;
+}
+
+enum mmu_status mmu_walk(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, ps_t t,
+                         struct mmu_result *r)
+{
+    struct walk w;
+    uint32_t level = 0;
+    w.m = m;
+    w.s = s;
+    w.r = r;
+    w.refs = 0;
+    w.t = t;
+    w.n_fills = 0;
+    enum mmu_status status = walk_both(&w, gva, op, &level);
+    m->stats.walks++;
+    m->stats.walk_refs += w.refs;
+    m->stats.walk_ps += w.t - t;
+    r->done_ps = w.t;
+    if (status != MMU_OK)
+        return status;
+    for (uint32_t i = 0; i < w.n_fills; i++)
+        psc_insert(w.fill[i].psc, w.fill[i].key, w.fill[i].table);
+    tlb_fill(m, s->asid, gva, op, level, r->value);
+    return MMU_OK;
+}
