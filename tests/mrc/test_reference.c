@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Exact curves of real traces equal the published integers at every size. The traces are not part of the project:
+ * without them the test is skipped. */
+#include "sim/mrc/curve.h"
+#include "sim/mrc/lru.h"
+#include "sim/mrc/unit.h"
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct row {
+    char file[48], format[16], reference[32];
+    enum mrc_unit_kind unit;
+};
+
+static const struct row rows[] = {
+    {"gen/python.pw.xz", "pw", "gen_python.pw", MRC_PAGE},
+    {"gen/redis.pw.xz", "pw", "gen_redis.pw", MRC_PAGE},
+    {"gen/sqlite.pw.xz", "pw", "gen_sqlite.pw", MRC_PAGE},
+    {"gen/xz.pw.xz", "pw", "gen_xz.pw", MRC_PAGE},
+    {"gen/python.raw.xz", "raw", "gen_python.raw", MRC_PAGE},
+    {"gen/redis.raw.xz", "raw", "gen_redis.raw", MRC_PAGE},
+    {"gen/sqlite.raw.xz", "raw", "gen_sqlite.raw", MRC_PAGE},
+    {"gen/sqlite_lackey.raw.xz", "raw", "gen_sqlite_lackey.raw", MRC_PAGE},
+    {"gen/xz.raw.xz", "raw", "gen_xz.raw", MRC_PAGE},
+    {"block/cloudPhysicsIO.vscsi.xz", "", "cloudPhysicsIO", MRC_OBJECT},
+};
+
+static void shared_path(char *path, size_t n, const char *folder, const char *file, const char *suffix)
+{
+    const char *src = getenv("SRCDIR");
+    snprintf(path, n, "%s/../shared/traces/%s%s%s", src ? src : ".", folder, file, suffix);
+}
+
+static struct mrc_lru *curve_of(const char *path, const struct row *row)
+{
+    struct diag d = {0};
+    struct trace_options opt = {.format = row->format[0] ? row->format : NULL};
+    struct trace_reader *r = trace_open(path, &opt, &d);
+    cr_assert_not_null(r, "%s", d.text);
+    struct mrc_lru *m = mrc_lru_new();
+    struct mrc_unit u = {.kind = row->unit, .shift = 12};
+    struct trace_rec rec[1024];
+    uint64_t ids[1024];
+    int n;
+    uint32_t k;
+    while ((n = trace_read(r, rec, 1024, &d)) > 0) {
+        mrc_unit_records(&u, rec, (uint32_t)n);
+        while ((k = mrc_unit_ids(&u, ids, NULL, 1024)) > 0)
+            mrc_lru_feed(m, ids, k);
+    }
+    cr_assert_eq(n, 0, "%s", d.text);
+    mrc_unit_free(&u);
+    trace_close(r);
+    return m;
+}
+
+/* Compares every row of the reference, and that the sizes are those of `auto`. */
+static void compare(struct mrc_lru *m, const char *reference)
+{
+    char path[512], line[256];
+    shared_path(path, sizeof path, "reference/", reference, ".lru.csv");
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f, "%s", path);
+    uint64_t *sizes, n_sizes = mrc_sizes_auto(mrc_lru_distinct(m), &sizes), i = 0;
+    while (fgets(line, sizeof line, f)) {
+        unsigned long long size, misses, accesses, distinct;
+        double ratio;
+        if (sscanf(line, "# accesses=%llu distinct=%llu", &accesses, &distinct) == 2) {
+            cr_assert_eq(mrc_lru_accesses(m), accesses);
+            cr_assert_eq(mrc_lru_distinct(m), distinct);
+        }
+        if (sscanf(line, "%llu,%lf,%llu", &size, &ratio, &misses) != 3)
+            continue;
+        uint64_t one = size, got;
+        mrc_lru_misses(m, &one, 1, &got);
+        cr_assert_eq(got, misses, "%s: size %llu: %lu misses, expected %llu", reference, size, got, misses);
+        cr_assert(i < n_sizes && sizes[i] == size, "%s: size %llu is not the next one of auto", reference, size);
+        i++;
+    }
+    cr_assert(i > 60 && i == n_sizes, "%s: %lu sizes", reference, i);
+    fclose(f);
+    free(sizes);
+}
+
+ParameterizedTestParameters(reference, exact_curves)
+{
+    return cr_make_param_array(const struct row, (void *)(uintptr_t)rows, sizeof rows / sizeof rows[0]);
+}
+
+ParameterizedTest(const struct row *row, reference, exact_curves)
+{
+    char path[512];
+    shared_path(path, sizeof path, "", row->file, "");
+    if (access(path, R_OK) != 0)
+        cr_skip_test("%s is not here", path);
+    struct mrc_lru *m = curve_of(path, row);
+    compare(m, row->reference);
+    mrc_lru_free(m);
+}
