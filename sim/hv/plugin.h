@@ -40,8 +40,10 @@ struct plugin_values {
  * "x.conf:12: [policy.mrc]" or "--policy mrc". NULL after one error line. */
 struct plugin *plugin_open(const char *name, const char *search, const char *where, struct diag *d);
 void plugin_close(struct plugin *p);
-/* Options from the open config section (NULL: defaults only), checked like any config key. Reports every error. */
-int plugin_bind(const struct plugin *p, const struct conf_section *s, struct plugin_values *v, struct diag *d);
+/* Options from the open config section (NULL: defaults only), checked like any config key; own: the keys of the section
+ * that are no options, ending with name == NULL (NULL: none). Reports every error. */
+int plugin_bind(const struct plugin *p, const struct conf_section *s, const struct conf_key *own,
+                struct plugin_values *v, struct diag *d);
 /* One more `key = text` on top of the bound values; where as above. */
 int plugin_set(const struct plugin *p, const char *key, const char *text, const char *where, struct plugin_values *v,
                struct diag *d);
