@@ -62,11 +62,12 @@ uint64_t stream_fill(struct stream *s, uint64_t n)
     uint64_t want = n > WINDOW_BYTES ? n : WINDOW_BYTES;
     if (s->window_bytes < want) {
         uint8_t *w = xmalloc(want);
-        memcpy(w, s->at, left);
+        if (left)
+            memcpy(w, s->at, left);
         free(s->window);
         s->window = w;
         s->window_bytes = want;
-    } else {
+    } else if (left) {
         memmove(s->window, s->at, left);
     }
     s->at = s->window;
