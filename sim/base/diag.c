@@ -83,14 +83,14 @@ void *xaligned(size_t align, size_t size)
 
 void *xhuge(size_t size)
 {
-    size_t align = 2u << 20;
+    size_t align = 2u << 20, whole = (size + align - 1) & ~(align - 1);
     void *p = NULL;
     if (size < align)
         return xaligned(64, size);
-    if (posix_memalign(&p, align, size) != 0)
+    if (posix_memalign(&p, align, whole) != 0)
         p = NULL;
-    need(p, size);
-    madvise(p, size, MADV_HUGEPAGE); /* advice only: without it the program is slower, not wrong */
+    need(p, whole);
+    madvise(p, whole, MADV_HUGEPAGE); /* advice only: without it the program is slower, not wrong */
     return memset(p, 0, size);
 }
 
