@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* Timing of one core, model `block`: instructions issue at a fixed rate; a load that misses the L1 goes on in the
+ * background while a miss buffer is free and the reorder buffer has room; stores leave in order through a store buffer.
+ * What it answers is when the next instruction may issue. */
+#ifndef QUIRE_CPU_CORE_H
+#define QUIRE_CPU_CORE_H
+
+#include "sim/base/conf.h"
+#include "sim/base/stats.h"
+#include "sim/base/types.h"
+
+#define CORE_MAX_MISSES 64u
+#define CORE_MAX_STORES 128u
+
+struct core_conf {
+    uint64_t hz;            /* core clock */
+    uint64_t ipc_milli;     /* instructions a cycle without misses, in thousandths */
+    uint64_t miss_buffers;  /* loads that may be outstanding beyond the L1 */
+    uint64_t rob;           /* instructions that may wait behind the oldest outstanding load */
+    uint64_t store_buffer;  /* stores that may wait for their line */
+    uint64_t sfence_cycles; /* a fence that has nothing to wait for */
+    uint64_t flush_cycles;  /* issue cost of CLWB/CLFLUSHOPT; CLFLUSH is serialised behind itself */
+};
+extern const struct conf_key core_keys[];
+
+struct core_stats {
+    uint64_t instructions, accesses, stall_ps, fence_ps, exit_ps;
+};
+extern const struct stat_desc core_stat_desc[];
+#define CORE_N_STATS (sizeof(struct core_stats) / sizeof(uint64_t))
+
+struct core_miss {
+    ps_t done_ps;
+    uint64_t instruction; /* its number */
+};
+
+struct core {
+    struct core_conf conf;
+    ps_t now_ps;         /* when the next instruction may issue */
+    ps_t instruction_fs; /* femtoseconds an instruction */
+    uint64_t carry_fs;
+    ps_t cycle_ps;
+    ps_t last_load_ps;    /* when the youngest load's data is there: for dependent loads */
+    ps_t stores_done_ps;  /* when the youngest store has left the buffer */
+    ps_t flushes_done_ps; /* when all flushes and non-temporal stores so far are accepted by their controllers */
+    uint32_t miss_head, miss_n, store_head, store_n;
+    struct core_miss miss[CORE_MAX_MISSES];
+    ps_t store_ps[CORE_MAX_STORES];
+    struct core_stats stats;
+};
+
+void core_init(struct core *c, const struct core_conf *conf);
+
+static inline void core_wait(struct core *c, ps_t until_ps)
+{
+    if (until_ps > c->now_ps) {
+        c->stats.stall_ps += until_ps - c->now_ps;
+        c->now_ps = until_ps;
+    }
+}
+
+/* n instructions issue. */
+static inline void core_issue(struct core *c, uint64_t n)
+{
+    uint64_t fs = n * c->instruction_fs + c->carry_fs;
+    c->now_ps += fs / 1000;
+    c->carry_fs = fs % 1000;
+    c->stats.instructions += n;
+}
+
+/* Called before an access issues: loads that are too far back in the reorder buffer have to be there. */
+static inline void core_retire(struct core *c)
+{
+    while (c->miss_n) {
+        const struct core_miss *m = &c->miss[c->miss_head];
+        if (m->done_ps > c->now_ps) {
+            if (m->instruction + c->conf.rob > c->stats.instructions)
+                return;
+            core_wait(c, m->done_ps);
+        }
+        c->miss_head = (c->miss_head + 1) & (CORE_MAX_MISSES - 1);
+        c->miss_n--;
+    }
+}
+
+/* A load that started now is done at done_ps; l1_ps is what a hit would have taken. */
+static inline void core_load(struct core *c, ps_t done_ps, ps_t l1_ps)
+{
+    c->last_load_ps = done_ps;
+    if (done_ps <= c->now_ps + l1_ps)
+        return;
+    if (c->miss_n == c->conf.miss_buffers) {
+        core_wait(c, c->miss[c->miss_head].done_ps);
+        c->miss_head = (c->miss_head + 1) & (CORE_MAX_MISSES - 1);
+        c->miss_n--;
+    }
+    c->miss[(c->miss_head + c->miss_n++) & (CORE_MAX_MISSES - 1)] = (struct core_miss){done_ps, c->stats.instructions};
+}
+
+/* A store whose line is writable at done_ps: it leaves the buffer behind the ones before it. */
+static inline void core_store(struct core *c, ps_t done_ps)
+{
+    while (c->store_n && c->store_ps[c->store_head] <= c->now_ps) {
+        c->store_head = (c->store_head + 1) & (CORE_MAX_STORES - 1);
+        c->store_n--;
+    }
+    if (c->store_n == c->conf.store_buffer) {
+        core_wait(c, c->store_ps[c->store_head]);
+        c->store_head = (c->store_head + 1) & (CORE_MAX_STORES - 1);
+        c->store_n--;
+    }
+    c->stores_done_ps = max_u64(c->stores_done_ps + c->cycle_ps, done_ps);
+    c->store_ps[(c->store_head + c->store_n++) & (CORE_MAX_STORES - 1)] = c->stores_done_ps;
+}
+
+/* Everything outstanding has to be done: an exit, a serialising instruction. */
+void core_drain(struct core *c);
+/* SFENCE: stores have left the buffer, flushes and non-temporal stores are accepted. MFENCE waits for loads too. */
+void core_sfence(struct core *c, bool loads_too);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* The hypervisor: VMs and vCPUs on the host's CPUs, exits and what they cost, nested faults, shootdowns, page moves,
+ * flush hints, power failures, and the plugins that decide. A guest (sim/guest) drives its vCPUs through hv_access()
+ * and kin.
+ *
+ * Time: each CPU has its own clock (cpu->core.now_ps). hv_run() lets the CPUs run in index order, a quantum at a time;
+ * timers and page moves happen between quanta, in the order of the event heap. Work of the hypervisor is charged to the
+ * CPU that does it. */
+#ifndef QUIRE_HV_HV_H
+#define QUIRE_HV_HV_H
+
+#include "sim/base/conf.h"
+#include "sim/base/heap.h"
+#include "sim/base/hist.h"
+#include "sim/base/map.h"
+#include "sim/base/stats.h"
+#include "sim/base/types.h"
+#include "sim/cache/cache.h"
+#include "sim/cpu/core.h"
+#include "sim/hv/plugin.h"
+#include "sim/mem/mem.h"
+#include "sim/mmu/mmu.h"
+#include "sim/numa/numa.h"
+
+struct hv;
+struct vm;
+struct vcpu;
+
+struct hv_conf {
+    uint64_t cores;                              /* a node */
+    uint64_t ept_levels;                         /* 4 or 5 */
+    uint64_t quantum_ps;                         /* largest skew between CPUs */
+    uint64_t exit_cycles;                        /* exit and entry, handled in the hypervisor's kernel */
+    uint64_t violation_cycles;                   /* handling of an EPT violation on top: walk, lock, table edit */
+    uint64_t hypercall_cycles;                   /* exit and entry of a hypercall */
+    uint64_t user_exit_cycles;                   /* a trip to the user-space part and back, on top of the exit */
+    uint64_t emulate_cycles;                     /* decode and emulate one instruction */
+    uint64_t leaf_read_cycles, leaf_edit_cycles; /* software walk to a leaf; locked update of one */
+    uint64_t invept_cycles;
+    uint64_t shootdown_ps, shootdown_cpu_ps; /* sender's cost: base, and each CPU interrupted */
+    uint64_t ipi_cycles;                     /* cost to a CPU that is interrupted for a shootdown */
+    uint64_t power_fail;                     /* enum power_outcome */
+};
+extern const struct conf_key hv_keys[];
+
+enum power_outcome { POWER_ADR, POWER_ADR_FAILS, POWER_EADR };
+
+struct hv_stats {
+    uint64_t exits, ept_violations, trace_faults, hint_faults, pml_full_exits, emulated, hypercalls;
+    uint64_t shootdowns, shootdown_ipis, timers;
+    uint64_t moves, move_retries, move_failures, moved_bytes;
+};
+extern const struct stat_desc hv_stat_desc[];
+#define HV_N_STATS (sizeof(struct hv_stats) / sizeof(uint64_t))
+
+struct vm_stats {
+    uint64_t accesses, reads, writes, fetches;
+    uint64_t local_accesses, remote_accesses; /* node of the frame against node of the CPU */
+    uint64_t exits, guest_faults, flushes, hint_stores;
+    uint64_t pages_mapped; /* 4 KiB pages that have a frame */
+};
+extern const struct stat_desc vm_stat_desc[];
+#define VM_N_STATS (sizeof(struct vm_stats) / sizeof(uint64_t))
+
+/* What a guest has to do; sim/guest implements it. */
+struct guest_ops {
+    /* Page fault at gva. 0 after mending it, -1 to stop the vCPU with d set. */
+    int (*page_fault)(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *d);
+    /* Runs the vCPU until its CPU's clock reaches until_ps or it has nothing more to do (then v->is_done). -1: error.
+     */
+    int (*run)(struct vcpu *v, ps_t until_ps, struct diag *d);
+};
+
+#define HINT_UNLISTED 0u /* the guest's NFIT has no hint: it believes that ADR suffices */
+
+/* A persistent region of a VM: a virtual NVDIMM. */
+struct vm_region {
+    uint64_t gpa, bytes;
+    uint64_t hint_gpa;  /* page of its own, above all memory */
+    uint32_t hint_mode; /* QUIRE_HINT_*; QUIRE_HINT_NONE without a policy */
+    uint32_t host_node;
+    uint64_t controllers; /* mask of the host's controllers behind it */
+};
+#define VM_MAX_REGIONS 8u
+
+/* Golden model G3 of one VM's persistent lines: what flushes and fences promise. For check = true. */
+struct durable {
+    struct map flushed; /* host line -> version when the last CLWB or CLFLUSHOPT of it retired, not yet fenced */
+    struct map fenced;  /* host line -> version that a later SFENCE made safe under ADR */
+    struct map hinted;  /* host line -> version that a later flush hint made safe without ADR */
+};
+
+struct vm {
+    struct hv *hv;
+    char *name;
+    uint32_t index;
+    uint64_t bytes;   /* guest-physical RAM, from 0 */
+    uint64_t top_gpa; /* end of everything: RAM, persistent regions, hint pages */
+    uint32_t node;    /* where its table pages and, by default, its memory go */
+    uint32_t backing; /* largest leaf level that the hypervisor uses */
+    bool is_native;   /* no EPT: guest-physical is host-physical */
+    struct ept ept;
+    struct pml *pml; /* NULL while off */
+    uint32_t n_regions;
+    struct vm_region region[VM_MAX_REGIONS];
+    const struct guest_ops *ops;
+    void *guest; /* sim/guest's state of the VM */
+    uint32_t n_vcpus;
+    struct vcpu *vcpu;
+    struct hist flush_ps; /* a guest's flush: from its first instruction to the last */
+    struct durable durable;
+    uint64_t *page_accesses; /* golden access counts by guest page (G4), NULL: off */
+    uint64_t n_page_accesses;
+    struct vm_stats stats;
+    struct vm_stats last_sample; /* at the last point of the local-share curve */
+};
+
+struct vcpu {
+    struct vm *vm;
+    uint32_t index;
+    uint32_t cpu; /* of the host */
+    struct mmu_space space;
+    void *guest; /* sim/guest's state of the vCPU */
+    bool is_done;
+    uint64_t n_spaces;
+};
+
+struct cpu {
+    struct mmu mmu;
+    struct core core;
+    uint32_t node;
+    uint32_t n_vcpus, cap_vcpus;
+    struct vcpu **vcpu; /* that run here, in order of placement; they take turns a quantum each */
+    uint32_t turn;
+    ps_t hook_ps; /* inside a hook: the CPU's time as the hook's charges move it */
+};
+
+/* Called for every access that completes, in order, in batches: guest page numbers. For the true curve and golden
+ * counts. */
+typedef void hv_tap_fn(void *ctx, uint32_t vm, const uint64_t *gpn, uint32_t n);
+
+struct hv_move; /* sim/hv/move.c */
+
+struct hv {
+    struct hv_conf conf;
+    struct mem *mem;
+    struct numa *numa;
+    struct caches *caches;
+    uint32_t n_cpus;
+    struct cpu *cpu;
+    uint32_t n_vms;
+    struct vm **vm;
+    struct plugin_host *plugins;
+    struct heap events; /* timers, moves, samples, power: (time, kind, id) */
+    ps_t now_ps;        /* of the event or exit being handled */
+    bool check;         /* golden models on; invariants are tested at every event */
+    bool golden_counts;
+    struct hv_move *move;
+    hv_tap_fn *tap;
+    void *tap_ctx;
+    uint32_t n_tap;
+    uint32_t tap_vm;
+    uint64_t tap_buf[1024];
+    uint64_t crash_at;      /* persistence event index at which the power fails; ~0: never */
+    uint64_t n_pmem_events; /* stores, flushes, fences and hints to persistent memory so far */
+    bool is_down;           /* the power has failed: nothing runs any more */
+    uint64_t seed;
+    void (*series)(void *ctx, const char *name, const char *label, const char *x_name, double x, double y);
+    void (*taint)(void *ctx, const char *word);
+    void (*event)(void *ctx, const char *category, const char *name, uint32_t pid, uint32_t tid, ps_t ts, ps_t dur);
+    void *out_ctx;
+    ps_t sample_ps;    /* period of the local-share curve; 0: off */
+    struct diag *diag; /* errors met in the middle of a run */
+    struct hv_stats stats;
+};
+
+/* ---- set-up ---- */
+int hv_init(struct hv *hv, const struct hv_conf *conf, struct mem *mem, struct numa *numa, struct caches *caches,
+            const struct core_conf *core, const struct mmu_conf *mmu, struct diag *d);
+void hv_fini(struct hv *hv);
+
+struct vm_setup {
+    const char *name;
+    uint64_t bytes, pmem_bytes;
+    uint32_t n_vcpus, node, pmem_node, backing;
+    bool is_native;
+    const struct guest_ops *ops;
+    void *guest;
+};
+/* Makes a VM with its EPT and, if pmem_bytes, one persistent region; vCPU i goes to CPU i of its node, round robin. */
+struct vm *hv_vm_new(struct hv *hv, const struct vm_setup *s, struct diag *d);
+/* Announces the VM and its vCPUs to the plugins; after the guest has set itself up. */
+void hv_vm_start(struct vm *vm);
+
+/* Runs until every vCPU is done, or end_ps (0: no end). -1: error. */
+int hv_run(struct hv *hv, ps_t end_ps, struct diag *d);
+/* Sends what the plugins still expect at the end, settles all queues. */
+void hv_finish(struct hv *hv);
+
+/* ---- what a vCPU does ---- */
+/* One access within one line. -1: the vCPU cannot go on (v->vm->hv->diag says why). */
+int hv_access(struct vcpu *v, uint64_t gva, enum cache_op op, bool dependent);
+/* Bytes of a store to persistent memory, before hv_access(.., CACHE_WRITE) of the same line; NULL data: only versions.
+ */
+int hv_store_bytes(struct vcpu *v, uint64_t gva, const void *data, uint32_t len);
+int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op);
+int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data, uint32_t len);
+void hv_fence(struct vcpu *v, bool loads_too);
+/* The guest's nvdimm_flush() of one persistent region. */
+int hv_guest_flush(struct vcpu *v, uint32_t region);
+/* Guest-physical word, as the guest's kernel reads or writes its page tables: priced, faults in what is missing. */
+int hv_phys_store64(struct vcpu *v, uint64_t gpa, uint64_t value);
+uint64_t hv_phys_load64(const struct vm *vm, uint64_t gpa);
+/* Moves a vCPU to another CPU. */
+void hv_vcpu_move(struct vcpu *v, uint32_t cpu);
+
+static inline struct cpu *vcpu_cpu(const struct vcpu *v)
+{
+    return &v->vm->hv->cpu[v->cpu];
+}
+/* Cycles of hypervisor work on a CPU. */
+void hv_charge(struct hv *hv, uint32_t cpu, uint64_t cycles);
+
+/* ---- inside sim/hv ---- */
+enum event_kind { EVENT_TIMER, EVENT_MOVE, EVENT_SAMPLE, EVENT_VCPU_MOVE };
+extern const struct plugin_ops hv_plugin_ops;
+/* Host-physical address behind gpa, with a frame faulted in if needed; ~0 on error. */
+uint64_t hv_back(struct vcpu *v, uint64_t gpa, uint32_t access);
+/* Invalidates the VM's translations on all CPUs that run it, from CPU cpu. */
+void hv_shootdown(struct hv *hv, struct vm *vm, uint32_t cpu);
+void hv_pmem_event(struct hv *hv, uint32_t cpu);
+uint64_t hv_region_controllers(const struct hv *hv, const struct vm_region *r, uint64_t hpa, uint64_t bytes);
+
+/* sim/hv/move.c */
+int32_t move_queue(struct hv *hv, uint32_t cpu, uint32_t vm, const uint64_t *gpa, uint32_t n, uint32_t node,
+                   uint64_t rate);
+uint32_t move_pending(const struct hv *hv);
+void move_step(struct hv *hv, ps_t now);
+void move_fini(struct hv *hv);
+
+/* sim/hv/durable.c: golden model G3 and power. Reports to hv->diag. */
+void durable_flush(struct vm *vm, uint64_t line);
+void durable_fence(struct vm *vm);
+void durable_hint(struct vm *vm, uint32_t region, ps_t done_ps);
+/* The power fails at t with the given outcome: caches and WPQs do what they would, then the image is judged. 0: every
+ * promise was kept. */
+int hv_power_fail(struct hv *hv, ps_t t, enum power_outcome outcome, struct diag *d);
+/* Golden invariants of the whole state: frames, EPT, caches. */
+int hv_verify(const struct hv *hv, struct diag *d);
+
+#endif
