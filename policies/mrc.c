@@ -167,7 +167,7 @@ static void touch(struct mrc *s, struct vm *v, uint32_t slot)
     } else {
         v->late++;
     }
-    s->core->charge(s->core, 60 + 20 * (uint64_t)push_front(v, slot));
+    s->core->charge(s->core, 20 + 20 * (uint64_t)push_front(v, slot));
 }
 
 /* ---- tracing ----------------------------------------------------------------------------------------------------- */
@@ -179,6 +179,7 @@ static void fault(void *self, const struct quire_fault *f, struct quire_verdict 
     uint64_t slot = slot_of(v, f->gpa);
     if (f->why != QUIRE_FAULT_TRACE || slot >= v->k || v->page[slot].state == ABSENT)
         return; /* a trace of an earlier sample */
+    s->core->charge(s->core, 40);
     if (f->access & QUIRE_ACCESS_WALK)
         v->walks++;
     else
@@ -198,6 +199,7 @@ static void retrace(struct mrc *s, struct vm *v)
     v->hand = (v->hand + 1) % WHEEL;
     uint32_t slot = v->wheel[v->hand];
     v->wheel[v->hand] = v->k;
+    s->core->charge(s->core, 20);
     if (slot == v->k)
         return;
     for (; slot != v->k; slot = next) {
@@ -208,6 +210,7 @@ static void retrace(struct mrc *s, struct vm *v)
             gpa[n++] = permute(v, slot, 1) << 12;
         if (n == BATCH || next == v->k) {
             s->ept->trace(s->ept, v->id, gpa, n, TRACE_ALL);
+            s->core->charge(s->core, 10 * (uint64_t)n);
             v->retraced += n;
             n = 0;
         }
@@ -220,6 +223,7 @@ static void retrace(struct mrc *s, struct vm *v)
 static void join(struct mrc *s, struct vm *v, uint32_t slot, uint32_t level, uint16_t state)
 {
     uint64_t gpa = permute(v, slot, 1) << 12;
+    s->core->charge(s->core, 60);
     for (; level > 0; level--)
         s->ept->split(s->ept, v->id, gpa);
     v->page[slot].state = state;

@@ -84,6 +84,7 @@ static void collect(struct numa *s, struct plan *p)
             }
             p->page[p->n_pages++] = (struct page){.gpa = leaf[i].gpa, .level = leaf[i].level};
         }
+    s->core->charge(s->core, 200 + 10 * p->n_pages);
     p->n_left = p->n_pages;
     p->queue = realloc(p->queue, (p->n_pages + 1) * sizeof *p->queue);
 }
@@ -175,6 +176,7 @@ static void rest(struct numa *s, struct plan *p, uint64_t why)
 {
     uint64_t first = p->n_queue;
     s->core->mark(s->core, "method_2", (uint32_t)p->vm, why);
+    s->core->charge(s->core, 4 * p->n_pages);
     p->state = MOVE_REST;
     for (uint64_t i = 0; i < p->n_pages; i++)
         enqueue(p, &p->page[i]);
@@ -191,6 +193,7 @@ static void done(void *self, const struct quire_done *d)
     struct numa *s = self;
     struct plan *p = s->plan[(uint32_t)d->vm];
     struct page *pg = page_at(p, d->gpa);
+    s->core->charge(s->core, 100);
     p->in_flight--;
     if (p->state == IDLE || pg == NULL)
         return;
@@ -224,7 +227,7 @@ static void sweep(struct numa *s, struct plan *p, int score)
     uint64_t cursor = 0, i = 0;
     int32_t n;
     while ((n = s->ept->scan(s->ept, p->vm, &cursor, QUIRE_SCAN_CLEAR_A, leaf, BATCH)) > 0) {
-        s->core->charge(s->core, 4 * (uint64_t)n);
+        s->core->charge(s->core, 6 * (uint64_t)n);
         for (int32_t k = 0; k < n && score; k++) {
             uint16_t used = (leaf[k].bits & QUIRE_LEAF_ACCESSED) != 0;
             while (i < p->n_pages && p->page[i].gpa < leaf[k].gpa)
@@ -247,6 +250,7 @@ static void trace_sample(struct numa *s, struct plan *p, int on)
     uint64_t gpa[BATCH];
     uint32_t n = 0;
     uint64_t left = p->n_left, want = s->sample < left ? s->sample : left;
+    s->core->charge(s->core, 100 + 4 * p->n_pages);
     for (uint64_t i = 0; i < p->n_pages; i++) {
         struct page *pg = &p->page[i];
         if (on && !pg->queued && s->core->random(s->core, "sample", left--) < want) {
@@ -322,6 +326,7 @@ static void fault(void *self, const struct quire_fault *f, struct quire_verdict 
     if (f->why != QUIRE_FAULT_TRACE)
         return;
     out->what = QUIRE_VERDICT_RESUME;
+    s->core->charge(s->core, 100);
     if (p->state != LOOK || pg == NULL || !pg->traced)
         return;
     pg->traced = 0;

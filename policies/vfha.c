@@ -35,6 +35,7 @@ static void describe(struct vfha *s, quire_vm vm, uint64_t host_hints)
     const uint32_t mode_of[] = {host_hints ? QUIRE_HINT_TRAP : QUIRE_HINT_OPEN, QUIRE_HINT_TRAP, QUIRE_HINT_HYPERCALL,
                                 QUIRE_HINT_NONE};
     uint32_t n = s->pmem->n_regions(s->pmem, vm), mode = mode_of[s->design];
+    s->core->charge(s->core, 100 * (uint64_t)n);
     for (uint32_t r = 0; r < n; r++)
         s->pmem->hint_mode(s->pmem, vm, r, mode);
 }

@@ -39,6 +39,8 @@ struct plugin_values {
  * then in `policies` beside the running program, then in the installed folder. where begins the messages:
  * "x.conf:12: [policy.mrc]" or "--policy mrc". NULL after one error line. */
 struct plugin *plugin_open(const char *name, const char *search, const char *where, struct diag *d);
+/* A policy that is linked into the program; name stands for its file. NULL after one error line. */
+struct plugin *plugin_adopt(quire_policy_entry_fn *entry, const char *name, struct diag *d);
 void plugin_close(struct plugin *p);
 /* Options from the open config section (NULL: defaults only), checked like any config key; own: the keys of the section
  * that are no options, ending with name == NULL (NULL: none). Reports every error. */

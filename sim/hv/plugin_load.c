@@ -159,12 +159,8 @@ static int read_hooks(struct plugin *p, const char *where, struct diag *d)
     return 0;
 }
 
-static int handshake(struct plugin *p, const char *where, struct diag *d)
+static int handshake(struct plugin *p, quire_policy_entry_fn *entry, const char *where, struct diag *d)
 {
-    quire_policy_entry_fn *entry;
-    *(void **)&entry = dlsym(p->so, QUIRE_POLICY_ENTRY);
-    if (entry == NULL)
-        return fail(d, "%s: %s: found no symbol %s, expected a quire policy", where, p->path, QUIRE_POLICY_ENTRY);
     const struct quire_policy *q = entry();
     if (q == NULL)
         return fail(d, "%s: %s: %s() answered NULL", where, p->path, QUIRE_POLICY_ENTRY);
@@ -190,7 +186,22 @@ static int load(struct plugin *p, const char *where, struct diag *d)
     p->so = dlopen(p->path, RTLD_NOW | RTLD_LOCAL);
     if (p->so == NULL)
         return fail(d, "%s: cannot load: %s", where, dlerror());
-    return handshake(p, where, d);
+    quire_policy_entry_fn *entry;
+    *(void **)&entry = dlsym(p->so, QUIRE_POLICY_ENTRY);
+    if (entry == NULL)
+        return fail(d, "%s: %s: found no symbol %s, expected a quire policy", where, p->path, QUIRE_POLICY_ENTRY);
+    return handshake(p, entry, where, d);
+}
+
+struct plugin *plugin_adopt(quire_policy_entry_fn *entry, const char *name, struct diag *d)
+{
+    struct plugin *p = xcalloc(1, sizeof *p);
+    p->path = xstrdup(name);
+    memset(p->digest, '0', sizeof p->digest - 1);
+    if (handshake(p, entry, "built in", d) == 0)
+        return p;
+    plugin_close(p);
+    return NULL;
 }
 
 struct plugin *plugin_open(const char *name, const char *search, const char *where, struct diag *d)

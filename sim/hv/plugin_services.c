@@ -23,6 +23,7 @@ static int32_t enter_vm(struct policy *p, quire_vm vm, uint32_t *index)
 {
     int32_t r = plugin_enter(p, true);
     int64_t i = plugin_vm_index(p->host, vm);
+    *index = 0;
     if (r < 0)
         return r;
     if (i < 0)

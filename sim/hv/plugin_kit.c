@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/* The conformance kit's machine and workload. */
+#include "sim/hv/plugin_kit.h"
+
+#include "sim/base/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGES       512u
+#define NODES       2u
+#define CPUS        4u
+#define CONTROLLERS 4u
+#define REGIONS     2u
+#define MOVE_PS     (2 * PS_PER_US)
+#define DRAIN_PS    (300 * PS_PER_NS)
+#define STEP_PS     (20 * PS_PER_US)
+#define STEPS       10000u
+
+struct kit_page {
+    bool is_mapped, is_accessed, is_dirty, is_pinned, is_moving;
+    uint32_t node, trace, soft;
+    uint64_t count;
+};
+
+struct kit_due {
+    ps_t at;
+    uint64_t id;
+};
+
+struct kit {
+    struct plugin_host *host;
+    struct kit_run *out;
+    struct rng rng;
+    ps_t now;
+    struct kit_page page[PAGES];
+    struct kit_due due[256];
+    uint32_t n_due;
+    uint64_t queue[PAGES]; /* moves under way, in order */
+    uint32_t queue_node[PAGES], n_queue;
+    ps_t move_done;
+    uint64_t hints, backing[REGIONS];
+    uint32_t mode[REGIONS], node_of_vcpu[2];
+    ps_t drained[CONTROLLERS];
+};
+
+/* ---- what policies can ask for ----------------------------------------------------------------------------------- */
+
+static ps_t k_now(void *m)
+{
+    return ((struct kit *)m)->now;
+}
+static void k_charge(void *m, uint32_t cpu, uint64_t cycles)
+{
+    (void)m, (void)cpu, (void)cycles;
+}
+static void k_timer_at(void *m, ps_t at, uint64_t id)
+{
+    struct kit *k = m;
+    CHECK_MSG(k->n_due < N_ELEMS(k->due), "the kit's machine has room for %zu timers", N_ELEMS(k->due));
+    k->due[k->n_due++] = (struct kit_due){at, id};
+}
+static void k_series(void *m, const char *name, const char *label, const char *x_name, double x, double y)
+{
+    (void)name, (void)label, (void)x_name, (void)x, (void)y;
+    ((struct kit *)m)->out->n_points++;
+}
+static void k_taint(void *m, const char *word)
+{
+    (void)word;
+    ((struct kit *)m)->out->has_tainted = true;
+}
+static void k_release(void *m, uint64_t roles)
+{
+    struct kit *k = m;
+    for (uint32_t i = 0; i < PAGES && roles & QUIRE_ROLE_TRACE; i++)
+        k->page[i].trace = 0;
+}
+static uint64_t k_vm_bytes(void *m, uint32_t vm)
+{
+    (void)m, (void)vm;
+    return (uint64_t)PAGES << PAGE_SHIFT;
+}
+static int32_t k_query(void *m, uint32_t cpu, uint32_t vm, uint64_t gpa, struct quire_leaf *out)
+{
+    const struct kit_page *p = &((struct kit *)m)->page[gpa >> PAGE_SHIFT];
+    (void)cpu, (void)vm;
+    if (!p->is_mapped)
+        return QUIRE_E_NOENT;
+    *out = (struct quire_leaf){.gpa = gpa & ~(uint64_t)(PAGE_BYTES - 1), .frame = gpa >> PAGE_SHIFT, .node = p->node};
+    out->bits = (uint16_t)(QUIRE_LEAF_MAPPED | (p->is_accessed ? QUIRE_LEAF_ACCESSED : 0) |
+                           (p->is_dirty ? QUIRE_LEAF_DIRTY : 0) | (p->trace ? QUIRE_LEAF_TRACED : 0) |
+                           (p->is_pinned ? QUIRE_LEAF_PINNED : 0) | p->soft << QUIRE_LEAF_SOFT_SHIFT);
+    return QUIRE_OK;
+}
+static int32_t k_scan(void *m, uint32_t cpu, uint32_t vm, uint64_t *cursor, uint32_t flags, struct quire_leaf *out,
+                      uint32_t max)
+{
+    struct kit *k = m;
+    uint32_t n = 0;
+    for (; *cursor >> PAGE_SHIFT < PAGES && n < max; *cursor += PAGE_BYTES) {
+        struct kit_page *p = &k->page[*cursor >> PAGE_SHIFT];
+        if (k_query(m, cpu, vm, *cursor, &out[n]) < 0)
+            continue;
+        n++;
+        p->is_accessed = p->is_accessed && !(flags & QUIRE_SCAN_CLEAR_A);
+        p->is_dirty = p->is_dirty && !(flags & QUIRE_SCAN_CLEAR_D);
+    }
+    if (*cursor >> PAGE_SHIFT >= PAGES)
+        *cursor = ~0ull;
+    return (int32_t)n;
+}
+static int32_t k_trace(void *m, uint32_t cpu, uint32_t vm, const uint64_t *gpa, uint32_t n, uint32_t access)
+{
+    int32_t done = 0;
+    (void)cpu, (void)vm;
+    for (uint32_t i = 0; i < n; i++) {
+        struct kit_page *p = &((struct kit *)m)->page[gpa[i] >> PAGE_SHIFT];
+        if (p->is_mapped)
+            p->trace = access;
+        done += p->is_mapped;
+    }
+    return done;
+}
+static int32_t k_flush(void *m, uint32_t cpu, uint32_t vm)
+{
+    (void)m, (void)cpu, (void)vm;
+    return QUIRE_OK;
+}
+static int32_t k_resize(void *m, uint32_t cpu, uint32_t vm, uint64_t gpa)
+{
+    (void)m, (void)cpu, (void)vm, (void)gpa;
+    return QUIRE_E_ALREADY;
+}
+static int32_t k_soft_set(void *m, uint32_t cpu, uint32_t vm, uint64_t gpa, uint32_t bits)
+{
+    struct kit_page *p = &((struct kit *)m)->page[gpa >> PAGE_SHIFT];
+    (void)cpu, (void)vm;
+    p->soft = p->is_mapped ? bits : p->soft;
+    return p->is_mapped ? QUIRE_OK : QUIRE_E_NOENT;
+}
+static int32_t k_pml(void *m, uint32_t cpu, uint32_t vm, uint32_t on)
+{
+    (void)m, (void)cpu, (void)vm, (void)on;
+    return QUIRE_OK;
+}
+static int32_t k_pml_drain(void *m, uint32_t cpu, uint32_t vm, uint64_t *gpa, uint32_t max)
+{
+    (void)m, (void)cpu, (void)vm, (void)gpa, (void)max;
+    return 0;
+}
+static uint64_t k_free_pages(void *m, uint32_t node)
+{
+    uint64_t used = 0;
+    for (uint32_t i = 0; i < PAGES; i++)
+        used += ((struct kit *)m)->page[i].is_mapped && ((struct kit *)m)->page[i].node == node;
+    return PAGES - used;
+}
+static int32_t k_move(void *m, uint32_t cpu, uint32_t vm, const uint64_t *gpa, uint32_t n, uint32_t node, uint64_t rate)
+{
+    struct kit *k = m;
+    uint32_t i = 0;
+    (void)cpu, (void)vm, (void)rate;
+    if (k->n_queue == 0)
+        k->move_done = k->now + MOVE_PS;
+    for (; i < n && k->n_queue < PAGES; i++) {
+        k->queue[k->n_queue] = gpa[i];
+        k->queue_node[k->n_queue++] = node;
+    }
+    return (int32_t)i;
+}
+static uint32_t k_moving(void *m)
+{
+    return ((struct kit *)m)->n_queue;
+}
+static int32_t k_pin(void *m, uint32_t vm, uint64_t gpa, uint32_t on)
+{
+    (void)vm;
+    ((struct kit *)m)->page[gpa >> PAGE_SHIFT].is_pinned = on != 0;
+    return QUIRE_OK;
+}
+static uint64_t k_hint_controllers(void *m)
+{
+    return ((struct kit *)m)->hints;
+}
+static uint32_t k_n_regions(void *m, uint32_t vm)
+{
+    (void)m, (void)vm;
+    return REGIONS;
+}
+static uint64_t k_backing(void *m, uint32_t vm, uint32_t region)
+{
+    (void)vm;
+    return ((struct kit *)m)->backing[region];
+}
+static int32_t k_hint_mode(void *m, uint32_t vm, uint32_t region, uint32_t mode)
+{
+    (void)vm;
+    ((struct kit *)m)->mode[region] = mode;
+    return QUIRE_OK;
+}
+static int32_t k_hint_write(void *m, uint32_t cpu, uint64_t mask, ps_t start, ps_t *done)
+{
+    struct kit *k = m;
+    (void)cpu;
+    k->out->n_hint_writes++;
+    for (; mask != 0; mask &= mask - 1) {
+        uint32_t c = (uint32_t)__builtin_ctzll(mask);
+        k->drained[c] = max_u64(k->drained[c], start) + DRAIN_PS;
+        *done = max_u64(*done, k->drained[c]);
+    }
+    return QUIRE_OK;
+}
+static ps_t k_drained(void *m, uint32_t controller)
+{
+    return ((struct kit *)m)->drained[controller];
+}
+static uint64_t k_accesses(void *m, uint32_t vm, uint64_t gpa)
+{
+    (void)vm;
+    return ((struct kit *)m)->page[gpa >> PAGE_SHIFT].count;
+}
+static int32_t k_hottest(void *m, uint32_t vm, uint64_t *gpa, uint32_t max)
+{
+    const struct kit *k = m;
+    bool is_taken[PAGES] = {false};
+    uint32_t n = 0;
+    (void)vm;
+    for (; n < max; n++) {
+        uint32_t best = PAGES;
+        for (uint32_t i = 0; i < PAGES; i++)
+            if (k->page[i].is_mapped && !is_taken[i] && (best == PAGES || k->page[i].count > k->page[best].count))
+                best = i;
+        if (best == PAGES)
+            break;
+        is_taken[best] = true;
+        gpa[n] = (uint64_t)best << PAGE_SHIFT;
+    }
+    return (int32_t)n;
+}
+
+static const struct plugin_ops kit_ops = {.now_ps = k_now,
+                                          .charge = k_charge,
+                                          .timer_at = k_timer_at,
+                                          .series = k_series,
+                                          .taint = k_taint,
+                                          .release_roles = k_release,
+                                          .vm_bytes = k_vm_bytes,
+                                          .scan = k_scan,
+                                          .query = k_query,
+                                          .trace = k_trace,
+                                          .flush = k_flush,
+                                          .split = k_resize,
+                                          .merge = k_resize,
+                                          .soft_set = k_soft_set,
+                                          .pml = k_pml,
+                                          .pml_drain = k_pml_drain,
+                                          .free_pages = k_free_pages,
+                                          .move = k_move,
+                                          .moving = k_moving,
+                                          .pin = k_pin,
+                                          .hint_controllers = k_hint_controllers,
+                                          .n_regions = k_n_regions,
+                                          .backing = k_backing,
+                                          .hint_mode = k_hint_mode,
+                                          .hint_write = k_hint_write,
+                                          .drained_ps = k_drained,
+                                          .accesses = k_accesses,
+                                          .hottest = k_hottest};
+
+/* ---- the workload ------------------------------------------------------------------------------------------------ */
+
+/* Ends the oldest move. */
+static void end_move(struct kit *k)
+{
+    struct quire_done d = {.gpa = k->queue[0], .to_node = k->queue_node[0]};
+    struct kit_page *p = &k->page[d.gpa >> PAGE_SHIFT];
+    d.from_node = p->node;
+    d.result = !p->is_mapped ? QUIRE_E_NOENT : p->is_pinned ? QUIRE_E_BUSY : QUIRE_OK;
+    if (d.result == QUIRE_OK)
+        p->node = d.to_node;
+    k->n_queue--;
+    memmove(k->queue, k->queue + 1, k->n_queue * sizeof k->queue[0]);
+    memmove(k->queue_node, k->queue_node + 1, k->n_queue * sizeof k->queue_node[0]);
+    k->now = k->move_done;
+    k->move_done += MOVE_PS;
+    k->out->n_moves++;
+    plugin_host_done(k->host, 0, 0, d);
+}
+
+/* Lets time pass; at most a million events, so that a policy whose timers breed cannot hold it up. */
+static void run_until(struct kit *k, ps_t until)
+{
+    for (uint32_t events = 0; events < 1000000; events++) {
+        uint32_t first = k->n_due;
+        for (uint32_t i = 0; i < k->n_due; i++)
+            if (k->due[i].at <= until && (first == k->n_due || k->due[i].at < k->due[first].at))
+                first = i;
+        if (k->n_queue > 0 && k->move_done <= until && (first == k->n_due || k->move_done <= k->due[first].at)) {
+            end_move(k);
+        } else if (first < k->n_due) {
+            uint64_t id = k->due[first].id;
+            k->now = k->due[first].at;
+            memmove(&k->due[first], &k->due[first + 1], (--k->n_due - first) * sizeof k->due[0]);
+            plugin_host_timer(k->host, id);
+        } else {
+            break;
+        }
+    }
+    k->now = max_u64(k->now, until);
+}
+
+static void touch(struct kit *k, uint32_t vcpu, uint32_t page, uint32_t access)
+{
+    struct kit_page *p = &k->page[page];
+    struct quire_verdict v;
+    struct quire_fault f = {.access = access, .vcpu = vcpu, .cpu = vcpu, .gpa = (uint64_t)page << PAGE_SHIFT | 16};
+    if (!p->is_mapped) {
+        f.why = QUIRE_FAULT_MISSING;
+        bool is_placed = plugin_host_fault(k->host, 0, f, &v) && v.node != QUIRE_NODE_ANY;
+        *p = (struct kit_page){.is_mapped = true, .node = is_placed ? v.node : k->node_of_vcpu[vcpu]};
+        plugin_host_event(k->host, 0, vcpu, (struct quire_vm_event){.what = QUIRE_VM_MAPPED, .gpa = f.gpa & ~4095ull});
+    }
+    if (p->trace & access || (p->trace != 0 && access & QUIRE_ACCESS_WALK)) {
+        f.why = QUIRE_FAULT_TRACE;
+        k->out->n_faults++;
+        if (!plugin_host_fault(k->host, 0, f, &v) || v.what != QUIRE_VERDICT_EMULATE)
+            p->trace = 0;
+    }
+    p->is_accessed = true;
+    p->is_dirty |= access == QUIRE_ACCESS_WRITE;
+    p->count++;
+}
+
+/* One flush of a region, as the guest would do it. */
+static void flush(struct kit *k, uint32_t vcpu, uint32_t region)
+{
+    struct quire_verdict v;
+    ps_t done;
+    if (k->mode[region] == QUIRE_HINT_TRAP)
+        plugin_host_fault(k->host, 0,
+                          (struct quire_fault){.why = QUIRE_FAULT_HINT,
+                                               .access = QUIRE_ACCESS_WRITE,
+                                               .vcpu = vcpu,
+                                               .cpu = vcpu,
+                                               .gpa = 1ull << 40,
+                                               .region = region},
+                          &v);
+    else if (k->mode[region] == QUIRE_HINT_HYPERCALL)
+        plugin_host_flush(k->host, 0, (struct quire_flush){.vcpu = vcpu, .cpu = vcpu, .region = region}, &done);
+}
+
+static void move_vcpus(struct kit *k, uint32_t node)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        k->node_of_vcpu[i] = node;
+        plugin_host_event(
+            k->host, 0, 2 * node + i,
+            (struct quire_vm_event){.what = QUIRE_VM_VCPU_MOVED, .vcpu = i, .cpu = 2 * node + i, .node = node});
+    }
+}
+
+static void change_host(struct kit *k, uint64_t hints)
+{
+    k->hints = hints;
+    plugin_host_event(k->host, 0, 0, (struct quire_vm_event){.what = QUIRE_VM_HOST_CHANGED, .value = hints});
+}
+
+static void unmap(struct kit *k, uint32_t page)
+{
+    if (!k->page[page].is_mapped || k->page[page].is_pinned)
+        return;
+    k->page[page] = (struct kit_page){0};
+    plugin_host_event(k->host, 0, 0,
+                      (struct quire_vm_event){.what = QUIRE_VM_UNMAPPED, .gpa = (uint64_t)page << PAGE_SHIFT});
+}
+
+static void workload(struct kit *k)
+{
+    plugin_host_vm_new(k->host, 0, "kit");
+    plugin_host_event(k->host, 0, 0, (struct quire_vm_event){.what = QUIRE_VM_CREATED});
+    move_vcpus(k, 0);
+    for (uint32_t i = 0; i < STEPS; i++) {
+        uint32_t page = (uint32_t)rng_below(&k->rng, 1 + rng_below(&k->rng, PAGES)), vcpu = i & 1;
+        run_until(k, (i + 1) * STEP_PS);
+        touch(k, vcpu, page, i % 3 == 0 ? QUIRE_ACCESS_WRITE : QUIRE_ACCESS_READ);
+        if (i % 7 == 0)
+            touch(k, vcpu, page / 8, QUIRE_ACCESS_READ | QUIRE_ACCESS_WALK);
+        if (i % 5 == 0)
+            flush(k, vcpu, page % REGIONS);
+        if (i % 101 == 100)
+            unmap(k, page);
+        if (i == STEPS / 4 || i == STEPS * 3 / 4)
+            move_vcpus(k, i == STEPS / 4);
+        if (i == STEPS / 3 || i == STEPS / 2)
+            change_host(k, i == STEPS / 3 ? 0 : 15);
+        if (i == STEPS / 2)
+            plugin_host_event(k->host, 0, 0, (struct quire_vm_event){.what = QUIRE_VM_PHASE, .value = 1});
+        k->backing[1] = i < STEPS * 2 / 3 ? 3 : 12;
+    }
+    plugin_host_power(k->host, QUIRE_POWER_FAIL);
+    plugin_host_vm_gone(k->host, 0);
+}
+
+/* ---- one run ----------------------------------------------------------------------------------------------------- */
+
+static void see_count(void *ctx, const char *key, uint64_t value)
+{
+    struct kit_run *out = ctx;
+    const char *name = strrchr(key, '.') + 1;
+    if (strcmp(name, "hook_calls") == 0)
+        out->hook_calls += value;
+    else if (strcmp(name, "refused_calls") == 0)
+        out->refused_calls += value;
+}
+static void see_hist(void *ctx, const char *key, const struct hist *h)
+{
+    (void)ctx, (void)key, (void)h;
+}
+static void see_text(void *ctx, const char *key, const char *text)
+{
+    struct kit_run *out = ctx;
+    (void)key;
+    snprintf(out->ejected, sizeof out->ejected, "%s", text);
+}
+
+/* Owns roles and does nothing, so that the policy under test finds them taken. */
+static int32_t squatter_init(const struct quire_host *h, void **self, const char **why)
+{
+    const struct quire_core *core = h->service(h, "quire.core/1");
+    (void)self, (void)why;
+    return h->claim(h, core->option(core, "roles"));
+}
+static const struct quire_option squatter_options[] = {QUIRE_OPTION(UINT, "roles", "0", "roles to own")};
+static const struct quire_hooks squatter_hooks = {.size = sizeof squatter_hooks};
+static const struct quire_policy squatter_policy = {.size = sizeof squatter_policy,
+                                                    .abi_major = QUIRE_ABI_MAJOR,
+                                                    .abi_minor = QUIRE_ABI_MINOR,
+                                                    .name = "kit-owner-of-roles",
+                                                    .help = "",
+                                                    .roles = ~0ull,
+                                                    QUIRE_OPTIONS(squatter_options),
+                                                    .hooks = &squatter_hooks,
+                                                    .init = squatter_init};
+static const struct quire_policy *squatter_entry(void)
+{
+    return &squatter_policy;
+}
+
+void kit_run(const struct plugin *p, const struct plugin_values *v, uint64_t claimed, uint64_t budget,
+             struct kit_run *out)
+{
+    struct diag d = {0};
+    struct plugin *squatter = plugin_adopt(squatter_entry, "the kit", &d);
+    struct plugin_values roles = {{claimed}};
+    struct kit *k = xcalloc(1, sizeof *k);
+    const struct plugin_host_conf conf = {
+        .n_nodes = NODES, .n_cpus = CPUS, .n_controllers = CONTROLLERS, .budget = budget, .seed = 1};
+    *out = (struct kit_run){0};
+    CHECK(squatter != NULL);
+    k->out = out;
+    k->hints = 15;
+    k->backing[0] = 15;
+    k->backing[1] = 3;
+    rng_init(&k->rng, 1, "kit");
+    k->host = plugin_host_new(&conf, &kit_ops, k);
+    int r = claimed ? plugin_host_add(k->host, squatter, &roles, "the kit", &d) : 0;
+    CHECK_MSG(r == 0, "%s", d.text);
+    if (plugin_host_add(k->host, p, v, "check", &d) == 0) {
+        workload(k);
+        char *uncharged = plugin_host_uncharged(k->host, plugin_host_n(k->host) - 1);
+        snprintf(out->uncharged, sizeof out->uncharged, "%s", uncharged);
+        free(uncharged);
+    } else {
+        out->has_refused = true;
+        snprintf(out->refusal, sizeof out->refusal, "%.299s", d.text);
+    }
+    plugin_host_visit(k->host, &(struct plugin_visitor){out, see_count, see_hist, see_text});
+    plugin_host_chain(k->host, out->chain);
+    out->n_decisions = plugin_host_decisions(k->host);
+    plugin_host_free(k->host);
+    plugin_close(squatter);
+    free(k);
+}
