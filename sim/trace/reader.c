@@ -10,7 +10,11 @@
 #define SNIFF_BYTES 4096
 
 static const struct trace_format *const formats[] = {
-    &trace_format_qtr, &trace_format_pw, &trace_format_raw, &trace_format_lackey, &trace_format_vscsi,
+    &trace_format_qtr,     &trace_format_pw,       &trace_format_raw,        &trace_format_lackey,
+    &trace_format_vscsi,   &trace_format_ls,       &trace_format_ramulator,  &trace_format_ramcpu,
+    &trace_format_dramsim, &trace_format_champsim, &trace_format_drmemtrace, &trace_format_oracle,
+    &trace_format_lis,     &trace_format_mqsim,    &trace_format_ids,        &trace_format_u32,
+    &trace_format_u64,     &trace_format_csv,      &trace_format_damon,      &trace_format_damo,
 };
 #define N_FORMATS (sizeof formats / sizeof formats[0])
 

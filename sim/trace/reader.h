@@ -46,7 +46,11 @@ struct trace_format {
 
 extern const struct trace_format trace_format_qtr;
 extern const struct trace_format trace_format_pw, trace_format_raw, trace_format_vscsi;
-extern const struct trace_format trace_format_lackey;
+extern const struct trace_format trace_format_lackey, trace_format_ls, trace_format_ramulator, trace_format_ramcpu;
+extern const struct trace_format trace_format_dramsim, trace_format_lis, trace_format_mqsim, trace_format_ids;
+extern const struct trace_format trace_format_champsim, trace_format_drmemtrace, trace_format_oracle;
+extern const struct trace_format trace_format_u32, trace_format_u64, trace_format_csv, trace_format_damon;
+extern const struct trace_format trace_format_damo;
 
 /* The generic drivers. */
 int trace_read_binary(struct trace_reader *r, struct trace_rec *out, uint32_t max, struct diag *d);

@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define INPUT_BYTES  (256u << 10)
-#define WINDOW_BYTES (256u << 10)
+#define INPUT_BYTES     (256u << 10)
+#define SIGNATURE_BYTES 512 /* looked at to tell the compression */
+#define WINDOW_BYTES    (256u << 10)
 
 /* Reads up to n bytes of the file itself. Bytes read, 0 at its end, -1 with s->error set. */
 static int64_t raw_read(struct stream *s, uint8_t *to, uint64_t n)
@@ -150,7 +151,7 @@ struct stream *stream_open(const char *path, struct diag *d)
         s->file_total = (uint64_t)st.st_size;
         s->seekable = !standard;
     }
-    stream_fill(s, 6);
+    stream_fill(s, SIGNATURE_BYTES);
     if (stream_status(s, d)) {
         stream_close(s);
         return NULL;

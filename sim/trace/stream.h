@@ -70,4 +70,6 @@ struct codec {
 /* A codec for a stream that begins with these bytes; NULL = plain. */
 struct codec *codec_for(const uint8_t *head, uint64_t n);
 
+struct codec *codec_zip_new(void);
+
 #endif

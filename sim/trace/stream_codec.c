@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* gzip, xz and zstd as pull decoders. */
+/* gzip, zlib, xz and zstd as pull decoders, and how each is told. */
 #include "sim/trace/stream.h"
 
 #include <lzma.h>
@@ -25,7 +25,7 @@ static int64_t gz_run(struct codec *c, const uint8_t *in, uint64_t *in_pos, uint
             *done = true;
             return 0;
         }
-        *why = "the gzip stream is truncated";
+        *why = "the deflate stream is truncated";
         return -1;
     }
     g->inside = true;
@@ -39,7 +39,7 @@ static int64_t gz_run(struct codec *c, const uint8_t *in, uint64_t *in_pos, uint
         g->inside = false;
         inflateReset(&g->z);
     } else if (rc != Z_OK && rc != Z_BUF_ERROR) {
-        *why = "the gzip stream is damaged";
+        *why = "the deflate stream is damaged";
         return -1;
     }
     return (int64_t)(cap - g->z.avail_out);
@@ -51,12 +51,23 @@ static void gz_free(struct codec *c)
     free(c);
 }
 
-static struct codec *gz_new(void)
+/* window_bits as zlib's inflateInit2 takes them: they also tell gzip from zlib. */
+static struct codec *inflater_new(const char *name, int window_bits)
 {
     struct gz_codec *g = xcalloc(1, sizeof *g);
-    g->base = (struct codec){.name = "gzip", .run = gz_run, .free = gz_free};
-    CHECK(inflateInit2(&g->z, 15 + 16) == Z_OK);
+    g->base = (struct codec){.name = name, .run = gz_run, .free = gz_free};
+    CHECK(inflateInit2(&g->z, window_bits) == Z_OK);
     return &g->base;
+}
+
+static struct codec *gz_new(void)
+{
+    return inflater_new("gzip", 15 + 16);
+}
+
+static struct codec *zlib_new(void)
+{
+    return inflater_new("zlib", 15);
 }
 
 struct xz_codec {
@@ -149,24 +160,58 @@ static struct codec *zs_new(void)
     return &x->base;
 }
 
+/* One zlib stream of text, which is what damo writes. Two bytes are a weak signature, so what they begin must inflate
+ * to the beginning of a JSON value. */
+static bool is_zlib_json(const uint8_t *p, uint64_t n)
+{
+    if (n < 8 || p[0] != 0x78 || ((uint32_t)p[0] << 8 | p[1]) % 31 != 0)
+        return false;
+    uint8_t out[16];
+    z_stream z = {
+        .next_in = (uint8_t *)(uintptr_t)p, .avail_in = n < 512 ? (uInt)n : 512, .next_out = out, .avail_out = 16};
+    if (inflateInit(&z) != Z_OK)
+        return false;
+    int rc = inflate(&z, Z_SYNC_FLUSH);
+    inflateEnd(&z);
+    return (rc == Z_OK || rc == Z_STREAM_END) && z.avail_out < 16 && (out[0] == '[' || out[0] == '{');
+}
+
+static bool is_gzip(const uint8_t *p, uint64_t n)
+{
+    return n >= 4 && p[0] == 0x1f && p[1] == 0x8b && p[2] == 8 && p[3] < 0x20;
+}
+
+static bool is_xz(const uint8_t *p, uint64_t n)
+{
+    return n >= 6 && memcmp(p,
+                            "\xfd"
+                            "7zXZ",
+                            6) == 0;
+}
+
+static bool is_zstd(const uint8_t *p, uint64_t n)
+{
+    return n >= 4 && memcmp(p, "\x28\xb5\x2f\xfd", 4) == 0;
+}
+
+static bool is_zip(const uint8_t *p, uint64_t n)
+{
+    return n >= 4 && memcmp(p, "PK\3\4", 4) == 0;
+}
+
 struct signature {
-    const char *bytes;
-    uint32_t n;
+    bool (*is)(const uint8_t *p, uint64_t n);
     struct codec *(*make)(void);
 };
 
 static const struct signature signatures[] = {
-    {"\x1f\x8b", 2, gz_new},
-    {"\xfd"
-     "7zXZ\0",
-     6, xz_new},
-    {"\x28\xb5\x2f\xfd", 4, zs_new},
+    {is_gzip, gz_new}, {is_xz, xz_new}, {is_zstd, zs_new}, {is_zip, codec_zip_new}, {is_zlib_json, zlib_new},
 };
 
 struct codec *codec_for(const uint8_t *head, uint64_t n)
 {
     for (size_t i = 0; i < sizeof signatures / sizeof signatures[0]; i++) {
-        if (n >= signatures[i].n && memcmp(head, signatures[i].bytes, signatures[i].n) == 0)
+        if (signatures[i].is(head, n))
             return signatures[i].make();
     }
     return NULL;
