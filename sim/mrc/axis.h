@@ -13,8 +13,8 @@
 #define AXIS_SUPER_SHIFT 17 /* 16 groups */
 #define AXIS_TOP_SHIFT   21 /* 16 supers */
 
-typedef uint16_t axis_v16 __attribute__((vector_size(64), may_alias));
-typedef uint32_t axis_v32 __attribute__((vector_size(64), may_alias));
+typedef uint16_t axis_v16 __attribute__((vector_size(16), may_alias));
+typedef uint32_t axis_v32 __attribute__((vector_size(16), may_alias));
 
 struct axis {
     uint64_t *bits;
@@ -45,19 +45,32 @@ static inline __attribute__((always_inline)) uint64_t axis_rank(const struct axi
            a->top[t >> AXIS_TOP_SHIFT];
 }
 
+/* Takes one from entries part + 1.. of a line of 32 counts. */
+static inline __attribute__((always_inline)) void axis_line16(uint16_t *line, uint32_t part)
+{
+    static const axis_v16 lane[4] = {{0, 1, 2, 3, 4, 5, 6, 7},
+                                     {8, 9, 10, 11, 12, 13, 14, 15},
+                                     {16, 17, 18, 19, 20, 21, 22, 23},
+                                     {24, 25, 26, 27, 28, 29, 30, 31}};
+    for (int i = 0; i < 4; i++)
+        ((axis_v16 *)line)[i] += (axis_v16)(lane[i] > (uint16_t)part);
+}
+
+/* The same for a line of 16 counts. */
+static inline __attribute__((always_inline)) void axis_line32(uint32_t *line, uint32_t part)
+{
+    static const axis_v32 lane[4] = {{0, 1, 2, 3}, {4, 5, 6, 7}, {8, 9, 10, 11}, {12, 13, 14, 15}};
+    for (int i = 0; i < 4; i++)
+        ((axis_v32 *)line)[i] += (axis_v32)(lane[i] > part);
+}
+
 /* Clears the set bit at t < end. */
 static inline __attribute__((always_inline)) void axis_clear(struct axis *a, uint64_t t)
 {
-    static const axis_v16 lane16 = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                    16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
-    static const axis_v32 lane32 = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     a->bits[t >> 6] &= ~(1ull << (t & 63));
-    axis_v16 *leaf = (axis_v16 *)(a->leaf + ((t >> AXIS_GROUP_SHIFT) << 5));
-    axis_v32 *group = (axis_v32 *)(a->group + ((t >> AXIS_SUPER_SHIFT) << 4));
-    axis_v32 *super = (axis_v32 *)(a->super + ((t >> AXIS_TOP_SHIFT) << 4));
-    *leaf += (axis_v16)(lane16 > (uint16_t)((t >> AXIS_LEAF_SHIFT) & 31));
-    *group += (axis_v32)(lane32 > (uint32_t)((t >> AXIS_GROUP_SHIFT) & 15));
-    *super += (axis_v32)(lane32 > (uint32_t)((t >> AXIS_SUPER_SHIFT) & 15));
+    axis_line16(a->leaf + ((t >> AXIS_GROUP_SHIFT) << 5), (uint32_t)(t >> AXIS_LEAF_SHIFT) & 31);
+    axis_line32(a->group + ((t >> AXIS_SUPER_SHIFT) << 4), (uint32_t)(t >> AXIS_GROUP_SHIFT) & 15);
+    axis_line32(a->super + ((t >> AXIS_TOP_SHIFT) << 4), (uint32_t)(t >> AXIS_SUPER_SHIFT) & 15);
     for (uint64_t i = (t >> AXIS_TOP_SHIFT) + 1; i < a->n_top; i++)
         a->top[i]--;
     a->n_set--;

@@ -34,7 +34,6 @@ struct mrc_lru {
     uint32_t *hits; /* [distance], low 32 bits */
     uint64_t n_hits;
     uint32_t *hits_high; /* bits 32 and up, NULL until one of them is needed */
-    void (*block)(struct mrc_lru *m, const uint64_t *ids, uint32_t n, uint32_t *distance);
 };
 
 static uint64_t home_of(const struct mrc_lru *m, uint64_t hash)
@@ -64,8 +63,7 @@ static inline __attribute__((always_inline)) uint32_t *find(struct mrc_lru *m, u
 }
 
 /* Blocks of accesses: first the table (all misses on it overlap), then the axis. */
-static inline __attribute__((always_inline)) void block_body(struct mrc_lru *m, const uint64_t *ids, uint32_t n,
-                                                             uint32_t *distance)
+static void block(struct mrc_lru *m, const uint64_t *ids, uint32_t n, uint32_t *distance)
 {
     uint64_t home[BLOCK];
     uint32_t last[BLOCK];
@@ -93,17 +91,6 @@ static inline __attribute__((always_inline)) void block_body(struct mrc_lru *m, 
     m->axis = a;
 }
 
-static void block_any(struct mrc_lru *m, const uint64_t *ids, uint32_t n, uint32_t *distance)
-{
-    block_body(m, ids, n, distance);
-}
-
-__attribute__((target("avx2,popcnt,bmi,bmi2,lzcnt"))) static void block_avx2(struct mrc_lru *m, const uint64_t *ids,
-                                                                             uint32_t n, uint32_t *distance)
-{
-    block_body(m, ids, n, distance);
-}
-
 static uint64_t room_of(uint64_t n_buckets)
 {
     return n_buckets * WAYS / 5 * 4;
@@ -118,9 +105,6 @@ struct mrc_lru *mrc_lru_new(void)
     m->n_hits = FIRST_BUCKETS * WAYS;
     m->hits = xcalloc(m->n_hits, sizeof *m->hits);
     axis_init(&m->axis, AXIS_LEAST, 0);
-    __builtin_cpu_init();
-    bool modern = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi2");
-    m->block = modern ? block_avx2 : block_any;
     return m;
 }
 
@@ -199,7 +183,7 @@ void mrc_lru_feed_distances(struct mrc_lru *m, const uint64_t *ids, uint64_t n, 
         if (m->axis.end + BLOCK > m->axis.n_bits)
             compact(m);
         grow_hits(m, m->axis.n_set + BLOCK);
-        m->block(m, ids, part, distance);
+        block(m, ids, part, distance);
         for (uint32_t i = 0; i < part; i++) {
             if (__builtin_expect(++m->hits[distance[i]] == 0, 0))
                 carry(m, distance[i]);
@@ -222,6 +206,35 @@ void mrc_lru_feed(struct mrc_lru *m, const uint64_t *ids, uint64_t n)
     }
 }
 
+uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t limit)
+{
+    struct bucket *old = m->bucket;
+    uint64_t dropped = 0;
+    m->bucket = xaligned(64, m->n_buckets * sizeof *m->bucket);
+    for (uint64_t b = 0; b < m->n_buckets; b++) {
+        for (uint32_t w = 0; w < WAYS && old[b].time[w]; w++) {
+            uint64_t hash = hash64(old[b].id[w]);
+            if (hash < limit) {
+                *find(m, old[b].id[w], home_of(m, hash)) = old[b].time[w];
+                continue;
+            }
+            axis_clear(&m->axis, old[b].time[w] - 1);
+            dropped++;
+        }
+    }
+    free(old);
+    m->room += dropped;
+    return dropped;
+}
+
+void mrc_lru_take_hits(struct mrc_lru *m, struct mrc_hits *h)
+{
+    *h = (struct mrc_hits){m->accesses, m->n_hits, m->hits, m->hits_high};
+    m->accesses = 0;
+    m->hits = xcalloc(m->n_hits, sizeof *m->hits);
+    m->hits_high = NULL;
+}
+
 uint64_t mrc_lru_accesses(const struct mrc_lru *m)
 {
     return m->accesses;
@@ -234,9 +247,8 @@ uint64_t mrc_lru_distinct(const struct mrc_lru *m)
 
 uint64_t mrc_lru_hits_at(const struct mrc_lru *m, uint64_t d)
 {
-    if (d == 0 || d >= m->n_hits)
-        return 0;
-    return m->hits[d] + (m->hits_high ? (uint64_t)m->hits_high[d] << 32 : 0);
+    const struct mrc_hits h = {m->accesses, m->n_hits, m->hits, m->hits_high};
+    return d == 0 ? 0 : mrc_hits_at(&h, d);
 }
 
 void mrc_lru_misses(const struct mrc_lru *m, const uint64_t *size, uint64_t n, uint64_t *misses)

@@ -21,6 +21,22 @@ uint64_t mrc_lru_accesses(const struct mrc_lru *m);
 uint64_t mrc_lru_distinct(const struct mrc_lru *m);
 /* Accesses with stack distance d (1..distinct; 0 elsewhere). */
 uint64_t mrc_lru_hits_at(const struct mrc_lru *m, uint64_t d);
+/* For sampling: forgets every id whose hash64 (sim/base/rng.h) is limit or more, as if it had never been accessed;
+ * counts stay. Returns how many ids that were. */
+uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t limit);
+
+/* A histogram of distances that was taken out of its mrc_lru. */
+struct mrc_hits {
+    uint64_t accesses, n;
+    uint32_t *low, *high; /* [distance], n each; high may be NULL. Distance 0 = never seen before */
+};
+static inline uint64_t mrc_hits_at(const struct mrc_hits *h, uint64_t d)
+{
+    return d < h->n ? h->low[d] + (h->high ? (uint64_t)h->high[d] << 32 : 0) : 0;
+}
+/* Moves the counts into *h (its arrays are to be freed); m starts to count anew but keeps its stack. */
+void mrc_lru_take_hits(struct mrc_lru *m, struct mrc_hits *h);
+
 /* Misses of caches of size[0..n) entries, ascending. */
 void mrc_lru_misses(const struct mrc_lru *m, const uint64_t *size, uint64_t n, uint64_t *misses);
 
