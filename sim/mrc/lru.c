@@ -206,16 +206,16 @@ void mrc_lru_feed(struct mrc_lru *m, const uint64_t *ids, uint64_t n)
     }
 }
 
-uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t limit)
+uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t odd, uint64_t limit)
 {
     struct bucket *old = m->bucket;
     uint64_t dropped = 0;
     m->bucket = xaligned(64, m->n_buckets * sizeof *m->bucket);
     for (uint64_t b = 0; b < m->n_buckets; b++) {
         for (uint32_t w = 0; w < WAYS && old[b].time[w]; w++) {
-            uint64_t hash = hash64(old[b].id[w]);
-            if (hash < limit) {
-                *find(m, old[b].id[w], home_of(m, hash)) = old[b].time[w];
+            uint64_t id = old[b].id[w];
+            if (mrc_sample_key(id, odd) < limit) {
+                *find(m, id, home_of(m, hash64(id))) = old[b].time[w];
                 continue;
             }
             axis_clear(&m->axis, old[b].time[w] - 1);

@@ -4,6 +4,8 @@
 #ifndef QUIRE_MRC_LRU_H
 #define QUIRE_MRC_LRU_H
 
+#include "sim/base/rng.h"
+
 #include <stdint.h>
 
 struct mrc_lru;
@@ -21,9 +23,15 @@ uint64_t mrc_lru_accesses(const struct mrc_lru *m);
 uint64_t mrc_lru_distinct(const struct mrc_lru *m);
 /* Accesses with stack distance d (1..distinct; 0 elsewhere). */
 uint64_t mrc_lru_hits_at(const struct mrc_lru *m, uint64_t d);
-/* For sampling: forgets every id whose hash64 (sim/base/rng.h) is limit or more, as if it had never been accessed;
- * counts stay. Returns how many ids that were. */
-uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t limit);
+/* Which ids a sample holds: those whose key is below a limit. The key is spread evenly over [0, 2^32) and does not
+ * depend on where the id lies in a table. */
+static inline uint32_t mrc_sample_key(uint64_t id, uint64_t odd)
+{
+    return (uint32_t)((hash64(id) * odd) >> 32);
+}
+/* For sampling: forgets every id whose key is limit or more, as if it had never been accessed; counts stay. Returns how
+ * many ids that were. */
+uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t odd, uint64_t limit);
 
 /* A histogram of distances that was taken out of its mrc_lru. */
 struct mrc_hits {
