@@ -8,6 +8,7 @@ void mrc_curve_free(struct mrc_curve *c)
 {
     free(c->size);
     free(c->misses);
+    free(c->error);
     *c = (struct mrc_curve){0};
 }
 
@@ -82,8 +83,13 @@ int mrc_sizes_parse(const char *text, uint64_t **size, uint64_t *n, struct diag 
 
 void mrc_curve_print(const struct mrc_curve *c, FILE *f)
 {
-    fputs("size,misses,accesses,miss_ratio\n", f);
-    for (uint64_t i = 0; i < c->n; i++)
-        fprintf(f, "%llu,%llu,%llu,%.9f\n", (unsigned long long)c->size[i], (unsigned long long)c->misses[i],
-                (unsigned long long)c->accesses, c->accesses ? (double)c->misses[i] / (double)c->accesses : 0.0);
+    double accesses = c->accesses ? (double)c->accesses : 1;
+    fprintf(f, "size,misses,accesses,miss_ratio%s\n", c->error ? ",miss_ratio_error" : "");
+    for (uint64_t i = 0; i < c->n; i++) {
+        fprintf(f, "%llu,%llu,%llu,%.9f", (unsigned long long)c->size[i], (unsigned long long)c->misses[i],
+                (unsigned long long)c->accesses, (double)c->misses[i] / accesses);
+        if (c->error)
+            fprintf(f, ",%.9f", c->error[i] / accesses);
+        fputc('\n', f);
+    }
 }

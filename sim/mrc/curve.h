@@ -13,6 +13,7 @@ struct mrc_curve {
     uint64_t n;       /* points */
     uint64_t *size;   /* ascending, in units */
     uint64_t *misses; /* at size[i] */
+    double *error;    /* standard error of misses[i]; NULL for exact curves */
 };
 
 void mrc_curve_free(struct mrc_curve *c);
@@ -24,7 +25,8 @@ uint64_t mrc_sizes_auto(uint64_t distinct, uint64_t **size);
  * -1 after fail(). */
 int mrc_sizes_parse(const char *text, uint64_t **size, uint64_t *n, struct diag *d);
 
-/* "size,misses,accesses,miss_ratio" and a line a point; the ratio has nine decimals. */
+/* "size,misses,accesses,miss_ratio" and a line a point; the ratio has nine decimals. With errors there is a fifth
+ * column, "miss_ratio_error". */
 void mrc_curve_print(const struct mrc_curve *c, FILE *f);
 
 #endif

@@ -2,6 +2,7 @@
 #include "sim/trace/outstream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,6 +46,19 @@ int outstream_patch(struct outstream *o, uint64_t offset, const void *bytes, uin
     if (fflush(o->f) != 0 || pwrite(fileno(o->f), bytes, n, (off_t)offset) != (ssize_t)n)
         return write_failed(o, d);
     return 0;
+}
+
+int outstream_read(struct outstream *o, uint64_t offset, void *bytes, uint64_t n, struct diag *d)
+{
+    char self[64];
+    CHECK(!o->standard && offset + n <= o->n);
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fileno(o->f));
+    int fd = fflush(o->f) == 0 ? open(self, O_RDONLY | O_CLOEXEC) : -1;
+    bool ok = fd >= 0 && pread(fd, bytes, n, (off_t)offset) == (ssize_t)n;
+    int err = errno;
+    if (fd >= 0)
+        close(fd);
+    return ok ? 0 : fail(d, "%s: cannot be read back: %s", o->file.path, strerror(err));
 }
 
 uint64_t outstream_bytes(const struct outstream *o)

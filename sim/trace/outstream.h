@@ -15,6 +15,8 @@ struct outstream *outstream_new(const char *path, struct diag *d);
 int outstream_write(struct outstream *o, const void *bytes, uint64_t n, struct diag *d);
 /* Overwrites n bytes at offset, all of them written before. Not for standard output. */
 int outstream_patch(struct outstream *o, uint64_t offset, const void *bytes, uint64_t n, struct diag *d);
+/* Reads back n bytes at offset, all of them written before. Not for standard output. */
+int outstream_read(struct outstream *o, uint64_t offset, void *bytes, uint64_t n, struct diag *d);
 /* Bytes appended so far. */
 uint64_t outstream_bytes(const struct outstream *o);
 bool outstream_is_standard(const struct outstream *o);

@@ -34,6 +34,18 @@ static uint32_t crc(const void *p, uint64_t n)
     return (uint32_t)crc32(0, p, (uInt)n);
 }
 
+static void fill_header(const struct trace_writer *w, uint8_t *h, uint32_t n_vcpus)
+{
+    const char *meta = w->opt.meta ? w->opt.meta : "";
+    uint32_t flags = (w->opt.has_time ? QTR_HAS_TIME : 0) | (w->opt.pages_only ? QTR_PAGES : 0);
+    memcpy(h, QTR_MAGIC, 8);
+    put32(h + 8, QTR_VERSION | flags << 16);
+    put32(h + 12, n_vcpus);
+    put32(h + 16, (uint32_t)strlen(meta));
+    put32(h + 20, crc(meta, strlen(meta)));
+    put32(h + 24, crc(h, 24));
+}
+
 static int sink_open(struct trace_writer *w, struct diag *d)
 {
     const char *meta = w->opt.meta ? w->opt.meta : "";
@@ -48,13 +60,7 @@ static int sink_open(struct trace_writer *w, struct diag *d)
             q->value[i] = xmalloc(QTR_MAX_RECORDS * sizeof(uint64_t));
     }
     uint8_t h[QTR_HEADER_BYTES];
-    memcpy(h, QTR_MAGIC, 8);
-    uint32_t flags = (w->opt.has_time ? QTR_HAS_TIME : 0) | (w->opt.pages_only ? QTR_PAGES : 0);
-    put32(h + 8, QTR_VERSION | flags << 16);
-    put32(h + 12, w->opt.n_vcpus);
-    put32(h + 16, (uint32_t)meta_bytes);
-    put32(h + 20, crc(meta, meta_bytes));
-    put32(h + 24, crc(h, 24));
+    fill_header(w, h, w->opt.n_vcpus ? w->opt.n_vcpus : QTR_MAX_VCPUS);
     return outstream_write(w->out, h, sizeof h, d) || outstream_write(w->out, meta, meta_bytes, d) ? -1 : 0;
 }
 
@@ -108,18 +114,15 @@ static void code_column(struct qtr_sink *q, int which, struct qtr_column *c)
 
 /* One zlib stream if it saves at least a quarter. Inflating costs more time than everything else in reading, so a
  * column that barely shrinks is better left as it is. */
-static int compress_column(struct qtr_sink *q, int which, struct qtr_column *c)
+static void compress_column(struct qtr_sink *q, int which, struct qtr_column *c)
 {
-    c->storage = QTR_PLAIN;
-    c->stored_bytes = c->raw_bytes;
     if (c->raw_bytes < 64)
-        return 0;
+        return;
     uLongf len = c->raw_bytes - c->raw_bytes / 4;
     if (compress2(q->stored[which], &len, q->raw[which], c->raw_bytes, 6) != Z_OK)
-        return 0;
+        return;
     c->storage = QTR_ZLIB;
     c->stored_bytes = (uint32_t)len;
-    return 0;
 }
 
 static uint32_t put_directory(const struct qtr_sink *q, const struct qtr_column *c, uint8_t *head)
@@ -171,8 +174,11 @@ static int put_chunk(struct trace_writer *w, struct diag *d)
         code_column(q, i, &c[i]);
     c[QTR_TEXT].raw_bytes = q->text_bytes;
     c[QTR_TEXT].coding = q->text_bytes ? QTR_FIXED : QTR_ZERO;
-    for (int i = 0; i < QTR_N_COLUMNS; i++)
-        compress_column(q, i, &c[i]);
+    for (int i = 0; i < QTR_N_COLUMNS; i++) {
+        c[i].stored_bytes = c[i].raw_bytes;
+        if (!w->opt.plain)
+            compress_column(q, i, &c[i]);
+    }
     uint32_t head_bytes = put_directory(q, c, head), payload = head_bytes;
     uint32_t sum = crc(head, head_bytes);
     for (int i = 0; i < QTR_N_COLUMNS; i++) {
@@ -277,7 +283,11 @@ static int sink_finish(struct trace_writer *w, struct diag *d)
     memcpy(foot + 24, QTR_MAGIC_FOOT, 8);
     int rc = outstream_write(w->out, h, sizeof h, d) || outstream_write(w->out, q->index, index_bytes, d) ||
              outstream_write(w->out, foot, sizeof foot, d);
-    return rc ? -1 : 0;
+    if (rc || w->opt.n_vcpus || outstream_is_standard(w->out))
+        return rc ? -1 : 0;
+    uint8_t header[QTR_HEADER_BYTES];
+    fill_header(w, header, w->n_vcpus);
+    return outstream_patch(w->out, 0, header, sizeof header, d);
 }
 
 const struct trace_sink trace_sink_qtr = {

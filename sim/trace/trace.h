@@ -88,8 +88,9 @@ const struct trace_format_desc *trace_format_at(uint32_t i);
  * beside it. path "-" writes to standard output. */
 struct trace_writer_options {
     const char *format; /* NULL = "qtr" */
-    uint32_t n_vcpus;   /* 0 = 1 */
+    uint32_t n_vcpus;   /* 0 = as many as the records show (256 on standard output) */
     bool has_time, pages_only;
+    bool plain;       /* qtr only: columns are not compressed, for the fastest reading */
     const char *meta; /* "key=value\n" lines or NULL */
 };
 struct trace_writer;

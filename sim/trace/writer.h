@@ -9,7 +9,9 @@
 struct trace_writer {
     struct outstream *out;
     const struct trace_sink *sink;
-    struct trace_writer_options opt; /* n_vcpus is at least 1 here */
+    struct trace_writer_options opt;
+    uint32_t vcpu_limit; /* records' vCPUs are below this */
+    uint32_t n_vcpus;    /* highest vCPU written + 1 */
     char *path;
     void *state;
     uint64_t n_records; /* taken */
@@ -27,6 +29,7 @@ struct trace_sink {
     void (*close)(struct trace_writer *w);                 /* frees state; NULL = free(state) */
 };
 
-extern const struct trace_sink trace_sink_qtr, trace_sink_lackey;
+extern const struct trace_sink trace_sink_qtr, trace_sink_lackey, trace_sink_champsim, trace_sink_dramsim;
+extern const struct trace_sink trace_sink_ramulator, trace_sink_ramcpu, trace_sink_oracle;
 
 #endif
