@@ -85,9 +85,8 @@ struct vm_region {
 
 /* Golden model G3 of one VM's persistent lines: what flushes and fences promise. For check = true. */
 struct durable {
-    struct map flushed; /* host line -> version when the last CLWB or CLFLUSHOPT of it retired, not yet fenced */
-    struct map fenced;  /* host line -> version that a later SFENCE made safe under ADR */
-    struct map hinted;  /* host line -> version that a later flush hint made safe without ADR */
+    struct map fenced; /* host line -> version that a later SFENCE made safe under ADR */
+    struct map hinted; /* host line -> version that a later flush hint made safe without ADR */
 };
 
 struct vm {
@@ -122,7 +121,7 @@ struct vcpu {
     struct mmu_space space;
     void *guest; /* sim/guest's state of the vCPU */
     bool is_done;
-    uint64_t n_spaces;
+    struct map flushed; /* G3: host line -> version when its last flush retired, not yet fenced by this vCPU */
 };
 
 struct cpu {
@@ -140,6 +139,8 @@ struct cpu {
 typedef void hv_tap_fn(void *ctx, uint32_t vm, const uint64_t *gpn, uint32_t n);
 
 struct hv_move; /* sim/hv/move.c */
+/* A store hit a write-protected page that is on the move: the copy will be made again. */
+bool move_was_written(struct hv *hv, struct vm *vm, uint64_t gpa);
 
 struct hv {
     struct hv_conf conf;
@@ -197,6 +198,10 @@ int hv_run(struct hv *hv, ps_t end_ps, struct diag *d);
 /* Sends what the plugins still expect at the end, settles all queues. */
 void hv_finish(struct hv *hv);
 
+/* Where every guest maps its persistent regions and their hint pages. */
+#define GUEST_PMEM_GVA 0x600000000000ull
+#define GUEST_HINT_GVA 0x6f0000000000ull
+
 /* ---- what a vCPU does ---- */
 /* One access within one line. -1: the vCPU cannot go on (v->vm->hv->diag says why). */
 int hv_access(struct vcpu *v, uint64_t gva, enum cache_op op, bool dependent);
@@ -204,7 +209,8 @@ int hv_access(struct vcpu *v, uint64_t gva, enum cache_op op, bool dependent);
  */
 int hv_store_bytes(struct vcpu *v, uint64_t gva, const void *data, uint32_t len);
 int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op);
-int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data, uint32_t len);
+/* A non-temporal store of a whole line; data (64 bytes) may be NULL. */
+int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data);
 void hv_fence(struct vcpu *v, bool loads_too);
 /* The guest's nvdimm_flush() of one persistent region. */
 int hv_guest_flush(struct vcpu *v, uint32_t region);
@@ -228,10 +234,13 @@ extern const struct plugin_ops hv_plugin_ops;
 uint64_t hv_back(struct vcpu *v, uint64_t gpa, uint32_t access);
 /* Invalidates the VM's translations on all CPUs that run it, from CPU cpu. */
 void hv_shootdown(struct hv *hv, struct vm *vm, uint32_t cpu);
-void hv_pmem_event(struct hv *hv, uint32_t cpu);
-uint64_t hv_region_controllers(const struct hv *hv, const struct vm_region *r, uint64_t hpa, uint64_t bytes);
+void hv_pmem_event(struct hv *hv);
+/* Puts the hint page of a region into the given QUIRE_HINT_* mode. */
+int32_t hv_hint_mode(struct hv *hv, uint32_t cpu, struct vm *vm, uint32_t region, uint32_t mode);
 
 /* sim/hv/move.c */
+/* A store hit a write-protected page that is on the move: the copy will be made again. */
+bool move_was_written(struct hv *hv, struct vm *vm, uint64_t gpa);
 int32_t move_queue(struct hv *hv, uint32_t cpu, uint32_t vm, const uint64_t *gpa, uint32_t n, uint32_t node,
                    uint64_t rate);
 uint32_t move_pending(const struct hv *hv);
@@ -239,9 +248,12 @@ void move_step(struct hv *hv, ps_t now);
 void move_fini(struct hv *hv);
 
 /* sim/hv/durable.c: golden model G3 and power. Reports to hv->diag. */
-void durable_flush(struct vm *vm, uint64_t line);
-void durable_fence(struct vm *vm);
+void durable_flush(struct vcpu *v, uint64_t line);
+void durable_fence(struct vcpu *v);
 void durable_hint(struct vm *vm, uint32_t region, ps_t done_ps);
+void durable_fini(struct vm *vm);
+/* Version of a line that would survive a power failure at t. */
+uint32_t durable_version(const struct hv *hv, uint64_t line, ps_t t, bool adr);
 /* The power fails at t with the given outcome: caches and WPQs do what they would, then the image is judged. 0: every
  * promise was kept. */
 int hv_power_fail(struct hv *hv, ps_t t, enum power_outcome outcome, struct diag *d);

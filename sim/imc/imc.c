@@ -286,3 +286,17 @@ void imc_power_fail(struct node_imc *n, ps_t t, bool adr)
         c->wpq_n = 0;
     }
 }
+
+uint32_t imc_queued_version(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t,
+                            bool adr)
+{
+    uint64_t chan_line, line = (r->base >> LINE_SHIFT) + offset_lines;
+    const struct channel *c = &n->chan[imc_channel(n, r->kind, offset_lines, &chan_line)];
+    uint32_t version = 0;
+    for (uint32_t i = 0; c->wpq && i < c->wpq_n; i++) {
+        const struct wpq_entry *e = wpq_at(n, c, i);
+        if (e->line == line && (adr ? e->accept_ps : e->media_ps) <= t && e->version > version)
+            version = e->version;
+    }
+    return version;
+}

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/* What happens when a vCPU touches memory: the hot path, and the exits that interrupt it. */
+#include "sim/hv/hv.h"
+
+#include <string.h>
+
+/* ---- nested faults ---- */
+
+static int32_t out_of_memory(struct vm *vm, uint32_t node)
+{
+    return fail(vm->hv->diag, "vm %s: no free frame on node %u or any other (%llu pages of the VM are mapped)",
+                vm->name, node, (unsigned long long)vm->stats.pages_mapped);
+}
+
+/* A frame block of the largest level up to want that the VM's layout and the node allow. */
+static uint64_t alloc_backing(struct vm *vm, uint64_t gpa, uint32_t node, uint32_t *level)
+{
+    struct hv *hv = vm->hv;
+    for (uint32_t l = vm->backing + 1; l-- > 0;) {
+        uint64_t size = 1ull << LEVEL_SHIFT(l), base = gpa & ~(size - 1);
+        struct ept_leaf other;
+        if (base + size > vm->bytes || (l && ept_next(&vm->ept, base, base + size, &other)))
+            continue;
+        uint64_t mfn =
+            mem_alloc(hv->mem, mem_find_region(hv->mem, node, MEM_DRAM), l, FRAME_GUEST, vm->index, base >> PAGE_SHIFT);
+        if (mfn != MFN_NONE) {
+            *level = l;
+            return mfn;
+        }
+    }
+    return MFN_NONE;
+}
+
+/* Gives gpa a frame: on the node that the placement policy names, else the CPU's, else the next one that has room. */
+static int back_missing(struct vcpu *v, uint64_t gpa, uint32_t access)
+{
+    struct vm *vm = v->vm;
+    struct hv *hv = vm->hv;
+    uint32_t node = vcpu_cpu(v)->node, level = 0;
+    uint64_t mfn = MFN_NONE;
+    struct quire_verdict verdict = {.size = sizeof verdict, .node = QUIRE_NODE_ANY};
+    if (gpa >= vm->bytes)
+        return fail(hv->diag, "vm %s: access to guest-physical %llx, its memory ends at %llx", vm->name,
+                    (unsigned long long)gpa, (unsigned long long)vm->bytes);
+    if (hv->plugins &&
+        plugin_host_fault(
+            hv->plugins, vm->index,
+            (struct quire_fault){
+                .why = QUIRE_FAULT_MISSING, .access = access, .vcpu = v->index, .cpu = v->cpu, .gpa = gpa},
+            &verdict) &&
+        verdict.node != QUIRE_NODE_ANY)
+        node = verdict.node;
+    for (uint32_t i = 0; mfn == MFN_NONE && i < hv->numa->n_nodes; i++)
+        mfn = alloc_backing(vm, gpa, (node + i) % hv->numa->n_nodes, &level);
+    if (mfn == MFN_NONE)
+        return out_of_memory(vm, node);
+    uint64_t base = gpa >> LEVEL_SHIFT(level) << LEVEL_SHIFT(level);
+    if (ept_map(&vm->ept, base, mfn, level, EPT_RWX))
+        return out_of_memory(vm, vm->node);
+    vm->stats.pages_mapped += 1ull << 9 * level;
+    hv_charge(hv, v->cpu, hv->conf.leaf_edit_cycles);
+    if (hv->plugins) {
+        hv->now_ps = vcpu_cpu(v)->core.now_ps;
+        plugin_host_event(hv->plugins, vm->index, v->cpu,
+                          (struct quire_vm_event){.what = QUIRE_VM_MAPPED,
+                                                  .vcpu = v->index,
+                                                  .cpu = v->cpu,
+                                                  .node = mem_region_at(hv->mem, mfn << PAGE_SHIFT)->node,
+                                                  .level = level,
+                                                  .gpa = base});
+    }
+    return 0;
+}
+
+uint64_t hv_back(struct vcpu *v, uint64_t gpa, uint32_t access)
+{
+    struct ept_leaf leaf;
+    if (!ept_find(&v->vm->ept, gpa, &leaf) && (back_missing(v, gpa, access) || !ept_find(&v->vm->ept, gpa, &leaf)))
+        return UINT64_MAX;
+    return (leaf.entry & EPT_FRAME) + (gpa & ((1ull << LEVEL_SHIFT(leaf.level)) - 1));
+}
+
+/* ---- exits ---- */
+
+/* What the caller does after an exit. */
+enum after { AFTER_RETRY, AFTER_SKIP, AFTER_EMULATE, AFTER_STOP };
+
+static void leave_guest(struct vcpu *v, ps_t at, uint64_t cycles)
+{
+    struct hv *hv = v->vm->hv;
+    struct core *c = &vcpu_cpu(v)->core;
+    core_wait(c, at);
+    hv->stats.exits++;
+    v->vm->stats.exits++;
+    hv_charge(hv, v->cpu, cycles);
+    hv->now_ps = c->now_ps;
+}
+
+static enum after after_verdict(struct vcpu *v, const struct quire_verdict *verdict)
+{
+    struct core *c = &vcpu_cpu(v)->core;
+    if (verdict->until_ps > c->now_ps) {
+        c->stats.exit_ps += verdict->until_ps - c->now_ps;
+        c->now_ps = verdict->until_ps;
+    }
+    switch (verdict->what) {
+    case QUIRE_VERDICT_SKIP:
+        return AFTER_SKIP;
+    case QUIRE_VERDICT_EMULATE:
+        return AFTER_EMULATE;
+    case QUIRE_VERDICT_STOP:
+        fail(v->vm->hv->diag, "vm %s: its policy stopped it", v->vm->name);
+        return AFTER_STOP;
+    default:
+        return AFTER_RETRY;
+    }
+}
+
+static enum after trace_fault(struct vcpu *v, struct ept_leaf *leaf, struct quire_fault f)
+{
+    struct vm *vm = v->vm;
+    struct hv *hv = vm->hv;
+    struct quire_verdict verdict = {.size = sizeof verdict};
+    hv->stats.trace_faults++;
+    f.why = QUIRE_FAULT_TRACE;
+    f.level = leaf->level;
+    enum after after = AFTER_RETRY;
+    if (hv->plugins && plugin_host_fault(hv->plugins, vm->index, f, &verdict))
+        after = after_verdict(v, &verdict);
+    if (after == AFTER_EMULATE && !(f.access & QUIRE_ACCESS_WALK))
+        return after;
+    /* The hook may have edited the leaf: read it again, and disarm what is still armed. */
+    if (ept_find(&vm->ept, f.gpa, leaf) && leaf->entry & EPT_TRACED) {
+        leaf->entry = ept_disarm(leaf->entry);
+        ept_write(&vm->ept, leaf);
+        hv_charge(hv, v->cpu, hv->conf.leaf_edit_cycles);
+    }
+    return after == AFTER_STOP ? after : AFTER_RETRY;
+}
+
+static enum after hint_fault(struct vcpu *v, uint32_t region, struct quire_fault f)
+{
+    struct hv *hv = v->vm->hv;
+    struct quire_verdict verdict = {.size = sizeof verdict};
+    hv->stats.hint_faults++;
+    f.why = QUIRE_FAULT_HINT;
+    f.region = region;
+    if (hv->plugins && plugin_host_fault(hv->plugins, v->vm->index, f, &verdict))
+        return after_verdict(v, &verdict);
+    return AFTER_SKIP; /* nobody answers any more: a hint is a request, the store goes nowhere */
+}
+
+static enum after violation(struct vcpu *v, const struct mmu_result *r)
+{
+    struct vm *vm = v->vm;
+    struct hv *hv = vm->hv;
+    struct ept_leaf leaf;
+    leave_guest(v, r->done_ps, hv->conf.exit_cycles + hv->conf.violation_cycles);
+    hv->stats.ept_violations++;
+    struct quire_fault f = {
+        .access = (r->access & EPT_R ? QUIRE_ACCESS_READ : 0) | (r->access & EPT_W ? QUIRE_ACCESS_WRITE : 0) |
+                  (r->access & EPT_X ? QUIRE_ACCESS_EXEC : 0) | (r->is_table ? QUIRE_ACCESS_WALK : 0),
+        .vcpu = v->index,
+        .cpu = v->cpu,
+        .gpa = r->gpa,
+    };
+    if (!ept_find(&vm->ept, r->gpa, &leaf))
+        return back_missing(v, r->gpa, f.access) ? AFTER_STOP : AFTER_RETRY;
+    for (uint32_t i = 0; i < vm->n_regions; i++)
+        if (r->gpa >> PAGE_SHIFT == vm->region[i].hint_gpa >> PAGE_SHIFT && r->access & EPT_W)
+            return hint_fault(v, i, f);
+    if (leaf.entry & EPT_TRACED && (ept_true_rights(leaf.entry) & r->access) == r->access)
+        return trace_fault(v, &leaf, f);
+    if (r->access & EPT_W && move_was_written(hv, vm, r->gpa))
+        return AFTER_RETRY;
+    fail(hv->diag, "vm %s: access %u to guest-physical %llx, which allows %u", vm->name, r->access,
+         (unsigned long long)r->gpa, (uint32_t)ept_true_rights(leaf.entry));
+    return AFTER_STOP;
+}
+
+static enum after pml_full(struct vcpu *v, const struct mmu_result *r)
+{
+    struct vm *vm = v->vm;
+    leave_guest(v, r->done_ps, vm->hv->conf.exit_cycles + PML_ENTRIES * vm->hv->conf.leaf_read_cycles);
+    vm->hv->stats.pml_full_exits++;
+    vm->pml_log = xrealloc(vm->pml_log, (vm->n_pml_log + vm->pml->n) * sizeof *vm->pml_log);
+    memcpy(vm->pml_log + vm->n_pml_log, vm->pml->gpa, vm->pml->n * sizeof *vm->pml_log);
+    vm->n_pml_log += vm->pml->n;
+    vm->pml->n = 0;
+    return AFTER_RETRY;
+}
+
+/* The instruction emulator translates in software, past any trace: guest tables first, then EPT. */
+static uint64_t emulated_address(struct vcpu *v, uint64_t gva, uint64_t *value)
+{
+    const struct vm *vm = v->vm;
+    uint64_t table = v->space.cr3;
+    for (uint32_t level = v->space.levels - 1;; level--) {
+        uint64_t entry = hv_phys_load64(vm, table + (gva >> LEVEL_SHIFT(level) & 511) * 8);
+        if (level == 0 || (entry & PTE_PS && level <= LEVEL_1G)) {
+            uint64_t mask = (1ull << LEVEL_SHIFT(level)) - 1, gpa = (entry & PTE_FRAME & ~mask) | (gva & mask);
+            uint64_t hpa = hv_back(v, gpa, EPT_R);
+            *value = hpa != UINT64_MAX && mem_region_at(vm->hv->mem, hpa)->kind == MEM_PMEM ? TLB_PMEM : 0;
+            return hpa;
+        }
+        table = entry & PTE_FRAME;
+    }
+}
+
+/* The translation did not succeed at once: faults and exits until it does. 0: r is good; 1: skip the access; -1: stop.
+ */
+static __attribute__((noinline)) int resolve(struct vcpu *v, uint64_t gva, enum cache_op op, enum mmu_status status,
+                                             struct mmu_result *r)
+{
+    struct vm *vm = v->vm;
+    struct cpu *cpu = vcpu_cpu(v);
+    for (uint32_t tries = 0; tries < 256; tries++) {
+        enum after after = AFTER_RETRY;
+        switch (status) {
+        case MMU_OK:
+            return 0;
+        case MMU_GUEST_FAULT:
+            core_wait(&cpu->core, r->done_ps);
+            vm->stats.guest_faults++;
+            if (vm->ops->page_fault(v, gva, r->access, vm->hv->diag))
+                return -1;
+            break;
+        case MMU_EPT_VIOLATION:
+            after = violation(v, r);
+            break;
+        case MMU_PML_FULL:
+            after = pml_full(v, r);
+            break;
+        }
+        if (after == AFTER_STOP)
+            return -1;
+        if (after == AFTER_SKIP)
+            return 1;
+        if (after == AFTER_EMULATE) {
+            vm->hv->stats.emulated++;
+            hv_charge(vm->hv, v->cpu, vm->hv->conf.emulate_cycles);
+            r->hpa = emulated_address(v, gva, &r->value);
+            r->done_ps = cpu->core.now_ps;
+            return r->hpa == UINT64_MAX ? -1 : 0;
+        }
+        status = mmu_translate(&cpu->mmu, &v->space, gva, op, cpu->core.now_ps, r);
+    }
+    return fail(vm->hv->diag, "vm %s: the access to %llx faults for ever", vm->name, (unsigned long long)gva);
+}
+
+/* ---- accesses ---- */
+
+void hv_pmem_event(struct hv *hv)
+{
+    if (hv->n_pmem_events++ == hv->crash_at)
+        hv->is_down = true;
+}
+
+/* A store to persistent memory has retired: its line has a new version, and bytes if it brought any. */
+static void pmem_stored(struct vcpu *v, uint64_t hpa, const void *data, uint32_t len)
+{
+    struct hv *hv = v->vm->hv;
+    frame_pmem(hv->mem, hpa >> PAGE_SHIFT)->cur[hpa >> LINE_SHIFT & 63]++;
+    if (data)
+        frame_write(hv->mem, hpa, data, len);
+    hv->down_ps = vcpu_cpu(v)->core.now_ps;
+    hv_pmem_event(hv);
+}
+
+static void golden(struct vcpu *v, uint64_t gpn)
+{
+    struct vm *vm = v->vm;
+    struct hv *hv = vm->hv;
+    if (vm->page_accesses && gpn < vm->n_page_accesses)
+        vm->page_accesses[gpn]++;
+    if (!hv->tap)
+        return;
+    if (hv->n_tap == N_ELEMS(hv->tap_buf) || (hv->n_tap && hv->tap_vm != vm->index)) {
+        hv->tap(hv->tap_ctx, hv->tap_vm, hv->tap_buf, hv->n_tap);
+        hv->n_tap = 0;
+    }
+    hv->tap_vm = vm->index;
+    hv->tap_buf[hv->n_tap++] = gpn;
+}
+
+static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uint64_t gva, enum cache_op op,
+                                                             bool dependent, const void *data, uint32_t len)
+{
+    struct vm *vm = v->vm;
+    struct hv *hv = vm->hv;
+    struct cpu *cpu = &hv->cpu[v->cpu];
+    struct core *core = &cpu->core;
+    struct mmu_result r;
+    core_retire(core);
+    if (dependent)
+        core_wait(core, core->last_load_ps);
+    enum mmu_status status = mmu_translate(&cpu->mmu, &v->space, gva, op, core->now_ps, &r);
+    if (unlikely(status != MMU_OK)) {
+        int stop = resolve(v, gva, op, status, &r);
+        if (stop)
+            return stop < 0 ? -1 : 0;
+    }
+    ps_t done = cache_access(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, r.done_ps);
+    bool is_local = mem_region_at(hv->mem, r.hpa)->node == cpu->node;
+    core->stats.accesses++;
+    vm->stats.accesses++;
+    vm->stats.local_accesses += is_local;
+    vm->stats.remote_accesses += !is_local;
+    if (op == CACHE_WRITE) {
+        vm->stats.writes++;
+        core_store(core, done);
+        if (unlikely(r.value & TLB_PMEM))
+            pmem_stored(v, r.hpa, data, len);
+        else if (data)
+            frame_write(hv->mem, r.hpa, data, len);
+    } else {
+        vm->stats.reads += op == CACHE_READ;
+        vm->stats.fetches += op == CACHE_FETCH;
+        core_load(core, done, hv->caches->l1_ps);
+    }
+    if (unlikely(hv->golden_counts))
+        golden(v, owner_gfn(frame_at(hv->mem, r.hpa >> PAGE_SHIFT)->owner));
+    return 0;
+}
+
+int hv_access(struct vcpu *v, uint64_t gva, enum cache_op op, bool dependent)
+{
+    return access_line(v, gva, op, dependent, NULL, 0);
+}
+
+int hv_store(struct vcpu *v, uint64_t gva, const void *data, uint32_t len)
+{
+    return access_line(v, gva, CACHE_WRITE, false, data, len);
+}
+
+/* ---- persistence ---- */
+
+/* Host address of gva for an operation that needs the right to write only where it stores. 1: nothing to do. */
+static int translate(struct vcpu *v, uint64_t gva, enum cache_op op, struct mmu_result *r)
+{
+    struct cpu *cpu = vcpu_cpu(v);
+    core_retire(&cpu->core);
+    enum mmu_status status = mmu_translate(&cpu->mmu, &v->space, gva, op, cpu->core.now_ps, r);
+    return status == MMU_OK ? 0 : resolve(v, gva, op, status, r);
+}
+
+int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
+{
+    struct hv *hv = v->vm->hv;
+    struct core *core = &vcpu_cpu(v)->core;
+    struct mmu_result r;
+    int stop = translate(v, gva, CACHE_READ, &r);
+    if (stop)
+        return stop < 0 ? -1 : 0;
+    core->now_ps += hv->cpu[v->cpu].core.conf.flush_cycles * core->cycle_ps;
+    /* A flush is ordered behind older stores to its line (SDM volume 1, 11.4.4). */
+    ps_t start = max_u64(r.done_ps, core->stores_done_ps);
+    ps_t done = cache_flush(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, start);
+    core->flushes_done_ps = max_u64(core->flushes_done_ps, done);
+    if (op == FLUSH_CLFLUSH) /* ordered with every other store and CLFLUSH */
+        core_wait(core, done);
+    if (r.value & TLB_PMEM) {
+        durable_flush(v, r.hpa >> LINE_SHIFT);
+        hv->down_ps = core->now_ps;
+        hv_pmem_event(hv);
+    }
+    return 0;
+}
+
+int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data)
+{
+    struct vm *vm = v->vm;
+    struct hv *hv = vm->hv;
+    struct cpu *cpu = vcpu_cpu(v);
+    struct mmu_result r;
+    int stop = translate(v, gva, CACHE_WRITE, &r);
+    if (stop)
+        return stop < 0 ? -1 : 0;
+    uint64_t line = r.hpa >> LINE_SHIFT;
+    bool is_local = mem_region_at(hv->mem, r.hpa)->node == cpu->node, is_pmem = r.value & TLB_PMEM;
+    cpu->core.stats.accesses++;
+    vm->stats.accesses++;
+    vm->stats.writes++;
+    vm->stats.local_accesses += is_local;
+    vm->stats.remote_accesses += !is_local;
+    if (is_pmem)
+        frame_pmem(hv->mem, r.hpa >> PAGE_SHIFT)->cur[line & 63]++;
+    if (data)
+        frame_write(hv->mem, r.hpa & ~(uint64_t)(LINE_BYTES - 1), data, LINE_BYTES);
+    ps_t done = cache_ntstore(hv->caches, v->cpu, line, r.done_ps);
+    core_store(&cpu->core, r.done_ps);
+    cpu->core.flushes_done_ps = max_u64(cpu->core.flushes_done_ps, done);
+    if (unlikely(hv->golden_counts))
+        golden(v, owner_gfn(frame_at(hv->mem, r.hpa >> PAGE_SHIFT)->owner));
+    if (is_pmem) {
+        durable_flush(v, line);
+        hv->down_ps = cpu->core.now_ps;
+        hv_pmem_event(hv);
+    }
+    return 0;
+}
+
+void hv_fence(struct vcpu *v, bool loads_too)
+{
+    struct hv *hv = v->vm->hv;
+    struct core *core = &vcpu_cpu(v)->core;
+    core_sfence(core, loads_too);
+    if (v->vm->n_regions) {
+        durable_fence(v);
+        hv->down_ps = core->now_ps;
+        hv_pmem_event(hv);
+    }
+}
+
+static int hint_hypercall(struct vcpu *v, uint32_t region)
+{
+    struct hv *hv = v->vm->hv;
+    struct core *core = &vcpu_cpu(v)->core;
+    ps_t done = 0;
+    leave_guest(v, core->now_ps, hv->conf.hypercall_cycles);
+    hv->stats.hypercalls++;
+    if (hv->plugins &&
+        plugin_host_flush(hv->plugins, v->vm->index,
+                          (struct quire_flush){.vcpu = v->index, .cpu = v->cpu, .region = region}, &done))
+        core_wait(core, done);
+    return 0;
+}
+
+int hv_guest_flush(struct vcpu *v, uint32_t region)
+{
+    struct vm *vm = v->vm;
+    struct hv *hv = vm->hv;
+    struct core *core = &vcpu_cpu(v)->core;
+    const struct vm_region *r = &vm->region[region];
+    uint32_t mode = r->hint_mode;
+    ps_t start = core->now_ps;
+    uint64_t one = 1;
+    vm->stats.flushes++;
+    hv_fence(v, false);
+    if (hv->is_down)
+        return 0;
+    if (mode == QUIRE_HINT_HYPERCALL) {
+        hint_hypercall(v, region);
+    } else if (mode == QUIRE_HINT_TRAP || mode == QUIRE_HINT_OPEN) {
+        vm->stats.hint_stores++;
+        if (hv_store(v, GUEST_HINT_GVA + region * PAGE_BYTES, &one, sizeof one))
+            return -1;
+    }
+    core_sfence(core, false);
+    hist_add(&vm->flush_ps, core->now_ps - start);
+    if (mode != QUIRE_HINT_NONE && hv->numa->node[r->host_node].conf.hints)
+        durable_hint(vm, region, core->now_ps);
+    hv->down_ps = core->now_ps;
+    hv_pmem_event(hv);
+    return 0;
+}
+
+/* ---- the guest kernel's own accesses ---- */
+
+uint64_t hv_phys_load64(const struct vm *vm, uint64_t gpa)
+{
+    struct ept_leaf leaf;
+    if (vm->is_native)
+        return frame_load64(vm->hv->mem, gpa);
+    if (!ept_find(&vm->ept, gpa, &leaf))
+        return 0;
+    return frame_load64(vm->hv->mem, (leaf.entry & EPT_FRAME) + (gpa & ((1ull << LEVEL_SHIFT(leaf.level)) - 1)));
+}
+
+int hv_phys_store64(struct vcpu *v, uint64_t gpa, uint64_t value)
+{
+    struct hv *hv = v->vm->hv;
+    struct core *core = &vcpu_cpu(v)->core;
+    uint64_t hpa = v->vm->is_native ? gpa : hv_back(v, gpa, EPT_W);
+    if (hpa == UINT64_MAX)
+        return -1;
+    core_store(core, cache_access(hv->caches, v->cpu, hpa >> LINE_SHIFT, CACHE_WRITE, core->now_ps));
+    frame_store64(hv->mem, hpa, value);
+    return 0;
+}
