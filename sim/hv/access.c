@@ -460,8 +460,6 @@ int hv_guest_flush(struct vcpu *v, uint32_t region)
 uint64_t hv_phys_load64(const struct vm *vm, uint64_t gpa)
 {
     struct ept_leaf leaf;
-    if (vm->is_native)
-        return frame_load64(vm->hv->mem, gpa);
     if (!ept_find(&vm->ept, gpa, &leaf))
         return 0;
     return frame_load64(vm->hv->mem, (leaf.entry & EPT_FRAME) + (gpa & ((1ull << LEVEL_SHIFT(leaf.level)) - 1)));
@@ -471,7 +469,7 @@ int hv_phys_store64(struct vcpu *v, uint64_t gpa, uint64_t value)
 {
     struct hv *hv = v->vm->hv;
     struct core *core = &vcpu_cpu(v)->core;
-    uint64_t hpa = v->vm->is_native ? gpa : hv_back(v, gpa, EPT_W);
+    uint64_t hpa = hv_back(v, gpa, EPT_W);
     if (hpa == UINT64_MAX)
         return -1;
     core_store(core, cache_access(hv->caches, v->cpu, hpa >> LINE_SHIFT, CACHE_WRITE, core->now_ps));

@@ -161,7 +161,6 @@ struct vm *hv_vm_new(struct hv *hv, const struct vm_setup *s, struct diag *d)
     vm->bytes = vm->top_gpa = s->bytes;
     vm->node = s->node;
     vm->backing = s->backing;
-    vm->is_native = s->is_native;
     vm->ops = s->ops;
     vm->guest = s->guest;
     hv->vm = xrealloc(hv->vm, (hv->n_vms + 1) * sizeof *hv->vm);
@@ -192,8 +191,7 @@ struct vm *hv_vm_new(struct hv *hv, const struct vm_setup *s, struct diag *d)
         struct vcpu *v = &vm->vcpu[i];
         v->vm = vm;
         v->index = i;
-        v->space = (struct mmu_space){
-            .ept = vm->is_native ? NULL : &vm->ept, .mem = hv->mem, .levels = 4, .asid = (vm->index + 1) << 8};
+        v->space = (struct mmu_space){.ept = &vm->ept, .mem = hv->mem, .levels = 4, .asid = (vm->index + 1) << 8};
         place(hv, v, s->node * (uint32_t)hv->conf.cores + i % (uint32_t)hv->conf.cores);
     }
     return vm;

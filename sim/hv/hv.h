@@ -97,9 +97,10 @@ struct vm {
     uint64_t top_gpa; /* end of everything: RAM, persistent regions, hint pages */
     uint32_t node;    /* where its table pages and, by default, its memory go */
     uint32_t backing; /* largest leaf level that the hypervisor uses */
-    bool is_native;   /* no EPT: guest-physical is host-physical */
     struct ept ept;
-    struct pml *pml; /* NULL while off */
+    struct pml *pml;   /* NULL while off */
+    uint64_t *pml_log; /* pages taken out of a full log, not yet drained by the policy */
+    uint64_t n_pml_log;
     uint32_t n_regions;
     struct vm_region region[VM_MAX_REGIONS];
     const struct guest_ops *ops;
@@ -165,6 +166,7 @@ struct hv {
     uint64_t crash_at;      /* persistence event index at which the power fails; ~0: never */
     uint64_t n_pmem_events; /* stores, flushes, fences and hints to persistent memory so far */
     bool is_down;           /* the power has failed: nothing runs any more */
+    ps_t down_ps;           /* time of the last persistence event: when the power failed, if it did */
     uint64_t seed;
     void (*series)(void *ctx, const char *name, const char *label, const char *x_name, double x, double y);
     void (*taint)(void *ctx, const char *word);
@@ -184,7 +186,6 @@ struct vm_setup {
     const char *name;
     uint64_t bytes, pmem_bytes;
     uint32_t n_vcpus, node, pmem_node, backing;
-    bool is_native;
     const struct guest_ops *ops;
     void *guest;
 };
@@ -205,9 +206,8 @@ void hv_finish(struct hv *hv);
 /* ---- what a vCPU does ---- */
 /* One access within one line. -1: the vCPU cannot go on (v->vm->hv->diag says why). */
 int hv_access(struct vcpu *v, uint64_t gva, enum cache_op op, bool dependent);
-/* Bytes of a store to persistent memory, before hv_access(.., CACHE_WRITE) of the same line; NULL data: only versions.
- */
-int hv_store_bytes(struct vcpu *v, uint64_t gva, const void *data, uint32_t len);
+/* A store that carries its bytes, within one line. */
+int hv_store(struct vcpu *v, uint64_t gva, const void *data, uint32_t len);
 int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op);
 /* A non-temporal store of a whole line; data (64 bytes) may be NULL. */
 int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data);

@@ -280,9 +280,10 @@ int32_t hv_hint_mode(struct hv *hv, uint32_t cpu, struct vm *vm, uint32_t region
     return QUIRE_OK;
 }
 
-static int32_t op_hint_mode(void *m, uint32_t cpu, uint32_t vm, uint32_t region, uint32_t mode)
+static int32_t op_hint_mode(void *m, uint32_t vm, uint32_t region, uint32_t mode)
 {
-    return hv_hint_mode(m, cpu, ((struct hv *)m)->vm[vm], region, mode);
+    struct vm *v = ((struct hv *)m)->vm[vm];
+    return hv_hint_mode(m, v->vcpu[0].cpu, v, region, mode);
 }
 
 static int32_t op_hint_write(void *m, uint32_t cpu, uint64_t mask, ps_t start_ps, ps_t *done_ps)
