@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* The light guest-OS model: hands out guest-physical pages in order of first touch and builds real page tables for
+ * them. Page-table pages lie in 2 MiB blocks of their own, as a kernel groups its unmovable pages. */
+#include "sim/guest/guest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const levels[] = {"4KiB", "2MiB", "1GiB", NULL};
+static const char *const guest_levels[] = {"4KiB", "2MiB", NULL};
+
+#define K(field) offsetof(struct vm_conf, field)
+const struct conf_key vm_keys[] = {
+    {"memory", CONF_SIZE, K(memory_bytes), "4GiB", 4 * MIB, 256 * TIB, NULL,
+     "guest-physical RAM; pages get frames when touched"},
+    {"pmem", CONF_SIZE, K(pmem_bytes), "0B", 0, 64 * TIB, NULL, "one virtual NVDIMM of that size; 0B: none"},
+    {"vcpus", CONF_UINT, K(vcpus), "1", 1, 256, NULL, "virtual CPUs, one after the other on the CPUs of the node"},
+    {"node", CONF_UINT, K(node), "0", 0, NUMA_MAX_NODES - 1, NULL, "NUMA node of the vCPUs"},
+    {"pmem_node", CONF_UINT, K(pmem_node), "0", 0, NUMA_MAX_NODES - 1, NULL, "node whose modules back the NVDIMM"},
+    {"backing", CONF_CHOICE, K(backing), "2MiB", 0, 0, levels, "largest page that the nested tables use"},
+    {"guest_pages", CONF_CHOICE, K(guest_pages), "4KiB", 0, 0, guest_levels, "page size of the guest's own tables"},
+    {"guest_levels", CONF_UINT, K(guest_levels), "4", 4, 5, NULL, "levels of the guest's page tables"},
+    {"fault_cycles", CONF_UINT, K(fault_cycles), "1000", 0, 0, NULL, "the guest kernel's page fault handler (a knob)"},
+    {"workload", CONF_STRING, K(workload), NULL, 0, 0, NULL, "\"trace:FILE\" or \"generator:NAME\""},
+    {"format", CONF_STRING, K(format), "", 0, 0, NULL, "format of a trace without a signature (quire trace --help)"},
+    {"accesses", CONF_UINT, K(accesses), "1000000", 0, 0, NULL,
+     "generator: operations of each vCPU; trace: at most that many records (0: all)"},
+    {"footprint", CONF_SIZE, K(footprint_bytes), "64MiB", 4096, 0, NULL, "generator: bytes that it touches"},
+    {"writes", CONF_RATIO, K(write_ppm), "25%", 0, 1000000, NULL, "generator: share of stores"},
+    {"zipf", CONF_RATIO, K(zipf_ppm), "99%", 0, 5000000, NULL, "generator zipf: the exponent (99% = 0.99)"},
+    {"append", CONF_SIZE, K(append_bytes), "256B", 1, 1 << 20, NULL, "generator log-append: bytes of a record"},
+    {"think", CONF_UINT, K(think), "4", 0, 1 << 20, NULL, "generator: instructions between accesses"},
+    {"move_at", CONF_TIME, K(move_at_ps), "0us", 0, 0, NULL, "when the vCPUs move to another node; 0us: never"},
+    {"move_to_node", CONF_UINT, K(move_to_node), "0", 0, NUMA_MAX_NODES - 1, NULL, "which node"},
+    {0},
+};
+#undef K
+
+static int out_of_memory(const struct vm *vm, struct diag *d)
+{
+    return fail(d, "vm %s: its guest has used all of its %llu bytes of memory; expected a larger `memory`", vm->name,
+                (unsigned long long)vm->bytes);
+}
+
+static int take(const struct vm *vm, struct guest *g, uint64_t bytes, uint64_t *gpa, struct diag *d)
+{
+    uint64_t at = (g->next_gpa + bytes - 1) & ~(bytes - 1);
+    if (at + bytes > vm->bytes)
+        return out_of_memory(vm, d);
+    g->next_gpa = at + bytes;
+    *gpa = at;
+    return 0;
+}
+
+static int take_table(const struct vm *vm, struct guest *g, uint64_t *gpa, struct diag *d)
+{
+    if (g->table_gpa == g->table_end) {
+        if (take(vm, g, 2 * MIB, &g->table_gpa, d))
+            return -1;
+        g->table_end = g->table_gpa + 2 * MIB;
+    }
+    *gpa = g->table_gpa;
+    g->table_gpa += PAGE_BYTES;
+    return 0;
+}
+
+/* Enters gva -> gpa at a level; tables on the way are made. */
+static int map_page(struct vcpu *v, uint64_t gva, uint64_t gpa, uint32_t level, struct diag *d)
+{
+    const struct vm *vm = v->vm;
+    uint64_t table = v->space.cr3;
+    for (uint32_t l = v->space.levels - 1; l > level; l--) {
+        uint64_t at = table + (gva >> LEVEL_SHIFT(l) & 511) * 8, entry = hv_phys_load64(vm, at);
+        if (!(entry & PTE_P)) {
+            if (take_table(vm, vm->guest, &entry, d) || hv_phys_store64(v, at, entry |= PTE_P | PTE_W | PTE_U))
+                return -1;
+        }
+        table = entry & PTE_FRAME;
+    }
+    return hv_phys_store64(v, table + (gva >> LEVEL_SHIFT(level) & 511) * 8,
+                           gpa | PTE_P | PTE_W | PTE_U | (level ? PTE_PS : 0));
+}
+
+static int page_fault(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *d)
+{
+    struct vm *vm = v->vm;
+    struct guest *g = vm->guest;
+    struct core *core = &vcpu_cpu(v)->core;
+    uint64_t gpa, page = gva & ~(uint64_t)(PAGE_BYTES - 1);
+    (void)access;
+    core->now_ps += g->conf.fault_cycles * core->cycle_ps;
+    for (uint32_t i = 0; i < vm->n_regions; i++) {
+        const struct vm_region *r = &vm->region[i];
+        if (page == GUEST_HINT_GVA + i * PAGE_BYTES)
+            return map_page(v, page, r->hint_gpa, LEVEL_4K, d);
+        if (gva >= GUEST_PMEM_GVA && gva - GUEST_PMEM_GVA < r->bytes) /* as DAX does: the pages of the device itself */
+            return map_page(v, page, r->gpa + (page - GUEST_PMEM_GVA), LEVEL_4K, d);
+    }
+    uint32_t level = (uint32_t)g->conf.guest_pages;
+    if (take(vm, g, 1ull << LEVEL_SHIFT(level), &gpa, d))
+        return -1;
+    return map_page(v, gva >> LEVEL_SHIFT(level) << LEVEL_SHIFT(level), gpa, level, d);
+}
+
+int guest_space(struct vcpu *v, uint64_t id, struct diag *d)
+{
+    struct vm *vm = v->vm;
+    struct guest *g = vm->guest;
+    uint32_t i = 0;
+    while (i < g->n_spaces && g->space_id[i] != id)
+        i++;
+    if (i == N_ELEMS(g->space_id))
+        return fail(d, "vm %s: more than %zu address spaces", vm->name, N_ELEMS(g->space_id));
+    if (i == g->n_spaces) {
+        if (take_table(vm, g, &g->space_cr3[i], d) || hv_back(v, g->space_cr3[i], EPT_W) == UINT64_MAX)
+            return -1;
+        g->space_id[i] = id;
+        g->n_spaces++;
+    }
+    v->space.cr3 = g->space_cr3[i];
+    v->space.asid = (vm->index + 1) << 8 | i;
+    return 0;
+}
+
+const struct guest_ops guest_ops = {.page_fault = page_fault, .run = player_run};
+
+/* ---- set-up ---- */
+
+static int trace_next(void *state, struct trace_rec *out, uint32_t max, struct diag *d)
+{
+    return trace_read(state, out, max, d);
+}
+
+static int open_source(struct player *p, const struct vm_conf *conf, struct hv *hv, uint32_t vm, uint32_t vcpu,
+                       const char *where, struct diag *d)
+{
+    const char *trace = "trace:", *generator = "generator:";
+    p->only_vcpu = UINT32_MAX;
+    if (strncmp(conf->workload, generator, strlen(generator)) == 0) {
+        struct generator *g = generator_new(conf->workload + strlen(generator), conf, hv->seed, vm, vcpu, where, d);
+        if (!g)
+            return -1;
+        p->state = g;
+        p->next = generator_next;
+        p->is_dependent = generator_is_dependent(g);
+        return 0;
+    }
+    if (strncmp(conf->workload, trace, strlen(trace)) != 0)
+        return fail(d, "%s: workload: found '%s', expected \"trace:FILE\" or \"generator:NAME\"", where,
+                    conf->workload);
+    struct trace_options opt = {.format = conf->format[0] ? conf->format : NULL, .limit = conf->accesses};
+    p->state = trace_open(conf->workload + strlen(trace), &opt, d);
+    p->next = trace_next;
+    p->only_vcpu = conf->vcpus > 1 ? vcpu : UINT32_MAX;
+    return p->state ? 0 : -1;
+}
+
+struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf, const char *where, struct diag *d)
+{
+    struct guest *g = xcalloc(1, sizeof *g);
+    g->conf = *conf;
+    g->next_gpa = 2 * MIB; /* the lowest 2 MiB stay unused, as firmware and legacy areas do */
+    g->player = xcalloc(conf->vcpus, sizeof *g->player);
+    struct vm_setup setup = {
+        .name = name,
+        .bytes = conf->memory_bytes & ~(uint64_t)(PAGE_BYTES - 1),
+        .pmem_bytes = conf->pmem_bytes,
+        .n_vcpus = (uint32_t)conf->vcpus,
+        .node = (uint32_t)conf->node,
+        .pmem_node = (uint32_t)conf->pmem_node,
+        .backing = (uint32_t)conf->backing,
+        .ops = &guest_ops,
+        .guest = g,
+    };
+    if (conf->move_at_ps && conf->move_to_node >= hv->numa->n_nodes) {
+        fail(d, "%s: move_to_node: %llu, the machine has %u nodes", where, (unsigned long long)conf->move_to_node,
+             hv->numa->n_nodes);
+        free(g->player);
+        free(g);
+        return NULL;
+    }
+    struct vm *vm = hv_vm_new(hv, &setup, d);
+    if (!vm)
+        return NULL;
+    for (uint32_t i = 0; i < vm->n_vcpus; i++) {
+        struct vcpu *v = &vm->vcpu[i];
+        g->player[i] = v->guest = xcalloc(1, sizeof *g->player[i]);
+        v->space.levels = (uint32_t)conf->guest_levels;
+        if (open_source(g->player[i], conf, hv, vm->index, i, where, d) || guest_space(v, 0, d))
+            return NULL;
+    }
+    if (conf->move_at_ps)
+        heap_push(&hv->events, conf->move_at_ps, EVENT_VCPU_MOVE, (uint64_t)vm->index << 32 | conf->move_to_node);
+    return vm;
+}
+
+void guest_free(struct vm *vm)
+{
+    struct guest *g = vm->guest;
+    for (uint32_t i = 0; i < g->conf.vcpus; i++) {
+        struct player *p = g->player[i];
+        if (p && p->next == trace_next && p->state)
+            trace_close(p->state);
+        else if (p)
+            free(p->state);
+        free(p);
+    }
+    free(g->player);
+    free(g);
+}

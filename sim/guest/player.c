@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* Plays records on a vCPU. */
+#include "sim/guest/guest.h"
+
+#include "sim/mmu/lookahead.h"
+
+#include <string.h>
+
+/* Fetches the next batch, and decides whether looking ahead pays: it does when more than one access in 16 walks. */
+static int refill(struct vcpu *v, struct player *p, struct diag *d)
+{
+    const struct mmu_stats *s = &vcpu_cpu(v)->mmu.stats;
+    uint64_t walks = s->walks - p->last_walks, accesses = v->vm->stats.accesses - p->last_accesses;
+    p->look_ahead = walks * 16 > accesses;
+    p->last_walks = s->walks;
+    p->last_accesses = v->vm->stats.accesses;
+    p->at = 0;
+    do {
+        int n = p->next(p->state, p->rec, PLAYER_BATCH, d);
+        if (n <= 0) {
+            p->n = 0;
+            v->is_done = true;
+            return n;
+        }
+        p->n = (uint32_t)n;
+        if (p->only_vcpu != UINT32_MAX) {
+            uint32_t kept = 0;
+            for (uint32_t i = 0; i < p->n; i++)
+                if (p->rec[i].vcpu == p->only_vcpu)
+                    p->rec[kept++] = p->rec[i];
+            p->n = kept;
+        }
+    } while (p->n == 0);
+    return 0;
+}
+
+/* An access of any size and alignment, a line at a time. */
+static int access_bytes(struct vcpu *v, const struct player *p, const struct trace_rec *r, uint64_t gva)
+{
+    uint64_t last = gva + (r->size ? r->size - 1u : 0);
+    enum cache_op op = r->kind == TRACE_WRITE ? CACHE_WRITE : r->kind == TRACE_EXEC ? CACHE_FETCH : CACHE_READ;
+    for (uint64_t at = gva; at <= last; at = (at | (LINE_BYTES - 1)) + 1)
+        if (hv_access(v, at, op, p->is_dependent && op == CACHE_READ) ||
+            (r->kind == TRACE_MODIFY && hv_access(v, at, CACHE_WRITE, false)))
+            return -1;
+    return 0;
+}
+
+/* The page takes a content: its bytes stand for an id from now on. */
+static int set_content(struct vcpu *v, uint64_t gva, uint64_t id)
+{
+    struct mmu_result r;
+    if (hv_access(v, gva, CACHE_WRITE, false))
+        return -1;
+    if (mmu_translate(&vcpu_cpu(v)->mmu, &v->space, gva, CACHE_READ, vcpu_cpu(v)->core.now_ps, &r) == MMU_OK &&
+        !(r.value & TLB_PMEM))
+        frame_set_symbol(v->vm->hv->mem, r.hpa >> PAGE_SHIFT, id);
+    return 0;
+}
+
+static int flush_regions(struct vcpu *v, uint64_t gva)
+{
+    for (uint32_t i = 0; i < v->vm->n_regions; i++) {
+        const struct vm_region *r = &v->vm->region[i];
+        if ((gva == 0 || (gva >= GUEST_PMEM_GVA && gva - GUEST_PMEM_GVA < r->bytes)) && hv_guest_flush(v, i))
+            return -1;
+    }
+    return 0;
+}
+
+static int play(struct vcpu *v, struct player *p, const struct trace_rec *r, struct diag *d)
+{
+    uint64_t gva = r->addr & ((1ull << LEVEL_SHIFT(v->space.levels)) - 1);
+    switch (r->kind) {
+    case TRACE_READ:
+    case TRACE_WRITE:
+    case TRACE_EXEC:
+    case TRACE_MODIFY:
+        return access_bytes(v, p, r, gva);
+    case TRACE_NTSTORE:
+        return hv_ntstore(v, gva, NULL);
+    case TRACE_CLFLUSH:
+        return hv_flush_line(v, gva, FLUSH_CLFLUSH);
+    case TRACE_CLFLUSHOPT:
+        return hv_flush_line(v, gva, FLUSH_CLFLUSHOPT);
+    case TRACE_CLWB:
+        return hv_flush_line(v, gva, FLUSH_CLWB);
+    case TRACE_SFENCE:
+        hv_fence(v, false);
+        return 0;
+    case TRACE_MFENCE:
+        hv_fence(v, true);
+        return 0;
+    case TRACE_FLUSH_HINT:
+        return flush_regions(v, gva);
+    case TRACE_SPACE:
+        return guest_space(v, r->addr, d);
+    case TRACE_PAGE_ZERO:
+        return set_content(v, gva, 0);
+    case TRACE_PAGE_PATTERN:
+        return set_content(v, gva, 2 * (uint64_t)r->arg + 1);
+    case TRACE_PAGE_UNIQUE:
+        return set_content(v, gva, 2 * (uint64_t)r->arg + 2);
+    default:
+        p->ignored_records++;
+        return 0;
+    }
+}
+
+static bool counts_instructions(uint8_t kind)
+{
+    return kind <= TRACE_FLUSH_HINT || kind == TRACE_SPACE;
+}
+
+int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
+{
+    struct player *p = v->guest;
+    struct cpu *cpu = vcpu_cpu(v);
+    const struct hv *hv = v->vm->hv;
+    while (cpu->core.now_ps < until_ps && !hv->is_down) {
+        if (p->at == p->n) {
+            if (refill(v, p, d))
+                return -1;
+            if (v->is_done)
+                return 0;
+        }
+        const struct trace_rec *r = &p->rec[p->at++];
+        if (p->look_ahead) {
+            ahead_guest(&cpu->mmu, &v->space, r[AHEAD_GUEST].addr);
+            ahead_nested(&cpu->mmu, &v->space, r[AHEAD_NESTED].addr);
+            ahead_data(&cpu->mmu, &v->space, r[AHEAD_DATA].addr);
+        }
+        if (counts_instructions(r->kind))
+            core_issue(&cpu->core, r->arg);
+        if (play(v, p, r, d))
+            return -1;
+    }
+    return 0;
+}
