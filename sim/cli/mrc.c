@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* quire mrc: miss-rate curves of a trace. */
+#include "sim/base/outfile.h"
+#include "sim/cli/args.h"
+#include "sim/mrc/job.h"
+#include "sim/mrc/plot.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mrc_args {
+    const char *format, *columns, *unit, *page_size, *method, *policy, *sizes, *out;
+    double rate;
+    uint64_t seeds, skip, limit;
+    bool json, plot;
+};
+
+static const struct {
+    const char *name;
+    uint8_t shift;
+} page_sizes[] = {{"4KiB", 12}, {"2MiB", 21}, {"1GiB", 30}};
+
+static int page_shift(const char *name, uint8_t *shift, struct diag *d)
+{
+    for (size_t i = 0; i < sizeof page_sizes / sizeof page_sizes[0]; i++) {
+        if (strcmp(page_sizes[i].name, name) == 0) {
+            *shift = page_sizes[i].shift;
+            return 0;
+        }
+    }
+    return fail(d, "--page-size: found '%s', expected 4KiB, 2MiB or 1GiB", name);
+}
+
+static int method_named(const char *name, enum mrc_method *method, struct diag *d)
+{
+    if (strcmp(name, "exact") == 0)
+        *method = MRC_EXACT;
+    else if (strcmp(name, "sampled") == 0)
+        *method = MRC_SAMPLED;
+    else
+        return fail(d, "--method: found '%s', expected exact or sampled", name);
+    return 0;
+}
+
+static void on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    meter_show(ctx, done, total);
+}
+
+static void print_json(const struct mrc_curve *c, FILE *f)
+{
+    json_t *points = json_array();
+    double accesses = c->accesses ? (double)c->accesses : 1;
+    for (uint64_t i = 0; i < c->n; i++) {
+        json_t *p = json_pack("{s:I, s:I, s:f}", "size", (json_int_t)c->size[i], "misses", (json_int_t)c->misses[i],
+                              "miss_ratio", (double)c->misses[i] / accesses);
+        if (c->error)
+            json_object_set_new(p, "miss_ratio_error", json_real(c->error[i] / accesses));
+        json_array_append_new(points, p);
+    }
+    json_t *top = json_pack("{s:I, s:I, s:o}", "accesses", (json_int_t)c->accesses, "distinct", (json_int_t)c->distinct,
+                            "points", points);
+    json_dumpf(top, f, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+    fputc('\n', f);
+    json_decref(top);
+}
+
+static void print_curve(const struct mrc_args *a, const struct mrc_curve *c, FILE *f)
+{
+    if (a->json)
+        print_json(c, f);
+    else if (a->plot)
+        mrc_plot(c, f);
+    else
+        mrc_curve_print(c, f);
+}
+
+static int write_curve(const struct mrc_args *a, const struct mrc_curve *c, struct diag *d)
+{
+    if (!a->out || strcmp(a->out, "-") == 0) {
+        print_curve(a, c, stdout);
+        return fflush(stdout) == 0 ? 0 : fail(d, "standard output cannot be written");
+    }
+    struct outfile o;
+    if (out_open(&o, a->out, d) != 0)
+        return -1;
+    print_curve(a, c, o.f);
+    return out_commit(&o, d);
+}
+
+static int run(const struct mrc_args *a, const char *path, struct diag *d)
+{
+    struct meter meter = {.what = "reading"};
+    struct mrc_job job = {.path = path,
+                          .trace = {.format = a->format, .columns = a->columns, .skip = a->skip, .limit = a->limit},
+                          .policy = a->policy,
+                          .rate = a->rate,
+                          .n_seeds = a->seeds > UINT32_MAX ? UINT32_MAX : (uint32_t)a->seeds,
+                          .sizes = a->sizes,
+                          .progress = on_progress,
+                          .progress_ctx = &meter};
+    struct mrc_curve c = {0};
+    int rc = mrc_unit_parse(a->unit, &job.unit, d);
+    if (rc == 0)
+        rc = page_shift(a->page_size, &job.shift, d);
+    if (rc == 0)
+        rc = method_named(a->method, &job.method, d);
+    if (rc == 0)
+        rc = mrc_job_run(&job, &c, d);
+    meter_end(&meter);
+    if (rc == 0)
+        rc = write_curve(a, &c, d);
+    mrc_curve_free(&c);
+    return rc;
+}
+
+int cmd_mrc(int argc, char **argv)
+{
+    struct mrc_args a = {.unit = "page",
+                         .page_size = "4KiB",
+                         .method = "exact",
+                         .policy = "lru",
+                         .sizes = "auto",
+                         .rate = 0.01,
+                         .seeds = 1};
+    const struct arg table[] = {
+        {"format", 'f', "F", ARG_STRING, &a.format, "format of the trace (default: by content; see quire trace)"},
+        {"columns", 0, "C=N,..", ARG_STRING, &a.columns, "csv: id, addr or lba; bytes, op, time_s, ... = column"},
+        {"unit", 'u', "U", ARG_STRING, &a.unit, "page, block (512 bytes) or object (default page)"},
+        {"page-size", 0, "SIZE", ARG_STRING, &a.page_size, "4KiB, 2MiB or 1GiB (default 4KiB)"},
+        {"method", 'm', "M", ARG_STRING, &a.method, "exact, or sampled in at most 16 MiB (default exact)"},
+        {"rate", 'r', "R", ARG_REAL, &a.rate, "sampled: share of the ids that is enough (default 0.01)"},
+        {"seeds", 0, "N", ARG_UINT, &a.seeds, "sampled: mean and standard error of N samples (default 1)"},
+        {"policy", 'p', "P", ARG_STRING, &a.policy, "lru, fifo, clock, opt, s3fifo or arc (default lru)"},
+        {"sizes", 's', "N,..", ARG_STRING, &a.sizes, "cache sizes in units, or auto: 1..64, then 16 an octave"},
+        {"skip", 0, "N", ARG_UINT, &a.skip, "records to pass over first"},
+        {"limit", 0, "N", ARG_UINT, &a.limit, "records to use (default: all)"},
+        {"output", 'o', "FILE", ARG_STRING, &a.out, "write there; the file appears when it is complete"},
+        {"json", 0, NULL, ARG_FLAG, &a.json, "JSON instead of CSV"},
+        {"plot", 0, NULL, ARG_FLAG, &a.plot, "draw the curve with characters instead of CSV"},
+        {0},
+    };
+    const struct args args = {"quire mrc TRACE [option]...",
+                              "Misses of caches of many sizes, from one pass over a trace (- = standard input).\n"
+                              "CSV: size,misses,accesses,miss_ratio; sizes are in units.",
+                              table,
+                              "An access that crosses a page counts on both pages, a disk request on every page or\n"
+                              "block it touches. exact holds for lru at every size; other policies are simulated,\n"
+                              "one cache a size."};
+    struct diag d = {0};
+    const char *path = NULL;
+    int n = args_parse(&args, argc, argv, &path, 1, &d);
+    if (n == ARGS_HELP)
+        return EXIT_DONE;
+    if (n == 0)
+        fail(&d, "no trace was named; usage: %s", args.usage);
+    if (n != 1 || run(&a, path, &d) != 0)
+        return args_complain(&d);
+    return EXIT_DONE;
+}
