@@ -86,7 +86,7 @@ static int page_fault(struct vcpu *v, uint64_t gva, uint32_t access, struct diag
     struct vm *vm = v->vm;
     struct guest *g = vm->guest;
     struct core *core = &vcpu_cpu(v)->core;
-    uint64_t gpa, page = gva & ~(uint64_t)(PAGE_BYTES - 1);
+    uint64_t gpa = 0, page = gva & ~(uint64_t)(PAGE_BYTES - 1);
     (void)access;
     core->now_ps += g->conf.fault_cycles * core->cycle_ps;
     for (uint32_t i = 0; i < vm->n_regions; i++) {

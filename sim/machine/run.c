@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/machine/run.h"
+
+#include "build_id.h"
+#include "sim/machine/machine.h"
+#include "sim/mrc/lru.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct run_conf {
+    uint64_t seed, check, duration_ps, sample_ps, true_curve, crash_at;
+    const char *policy_path;
+};
+
+#define K(field) offsetof(struct run_conf, field)
+#define RUN_KEYS                                                                                                        \
+    {"seed", CONF_UINT, K(seed), "1", 0, 0, NULL, "seed of all random streams"},                                        \
+        {"check", CONF_BOOL, K(check), "false", 0, 0, NULL, "golden models on: every promise is judged as it is made"}, \
+        {"duration", CONF_TIME, K(duration_ps), "0us",                                                                  \
+         0,          0,         NULL,           "simulated time after which the run ends; 0us: when all work is done"}, \
+        {"sample", CONF_TIME, K(sample_ps), "0us",                                                                      \
+         0,        0,         NULL,         "period of the curve of local accesses over time; 0us: off"},               \
+        {"true_curve",                                                                                                  \
+         CONF_BOOL,                                                                                                     \
+         K(true_curve),                                                                                                 \
+         "false",                                                                                                       \
+         0,                                                                                                             \
+         0,                                                                                                             \
+         NULL,                                                                                                          \
+         "also the exact miss-ratio curve of each VM's pages"},                                                         \
+        {"crash_at", CONF_UINT, K(crash_at), "0",                                                                       \
+         0,          0,         NULL,        "power fails at that persistence event, from 1 on; 0: never"},             \
+    {                                                                                                                   \
+        "policy_path", CONF_STRING, K(policy_path), "", 0, 0, NULL,                                                     \
+            "folders searched for policies first, separated by ':'"                                                     \
+    }
+static const struct conf_key run_keys[] = {RUN_KEYS, {0}};
+static const struct conf_key root_keys[] = {EXPERIMENT_KEYS, RUN_KEYS, {0}};
+#undef K
+
+#define RUN_SECTIONS                                                                                                   \
+    {.name = "machine", .keys = machine_keys, .subs = machine_sections, .help = "the host"},                           \
+        {.name = "vm", .keys = vm_keys, .titled = true, .help = "a virtual machine and what runs in it"},              \
+    {                                                                                                                  \
+        .name = "policy", .titled = true, .open = true, .help = "a policy plugin and its options"                      \
+    }
+static const struct conf_schema study_sections[] = {RUN_SECTIONS, EXPERIMENT_SECTIONS, {0}};
+static const struct conf_schema root_sections[] = {
+    RUN_SECTIONS,
+    EXPERIMENT_SECTIONS,
+    {.name = "study",
+     .keys = root_keys,
+     .subs = study_sections,
+     .titled = true,
+     .help = "one of several experiments in a file"},
+    {0},
+};
+const struct conf_schema experiment_schema = {.name = "", .keys = root_keys, .subs = root_sections};
+
+/* ---- a run in progress ---- */
+
+#define MAX_POLICIES 16u
+
+struct run {
+    struct run_conf conf;
+    struct machine *m;
+    struct result *out;
+    struct plugin *plugin[MAX_POLICIES];
+    uint32_t n_plugins;
+    struct mrc_lru **curve; /* one a VM, or NULL */
+    uint32_t n_vms;
+};
+
+static void on_series(void *ctx, const char *name, const char *label, const char *x_name, double x, double y)
+{
+    result_point(ctx, name, label, x_name, x, y);
+}
+
+static void on_taint(void *ctx, const char *word)
+{
+    result_taint(ctx, word);
+}
+
+static void on_accesses(void *ctx, uint32_t vm, const uint64_t *gpn, uint32_t n)
+{
+    mrc_lru_feed(((struct run *)ctx)->curve[vm], gpn, n);
+}
+
+static int add_policies(struct run *r, const struct conf *conf, struct diag *d)
+{
+    struct hv *hv = &r->m->hv;
+    struct plugin_host_conf host = {
+        .n_nodes = hv->numa->n_nodes,
+        .n_cpus = hv->n_cpus,
+        .n_controllers = (uint32_t)(hv->numa->n_nodes * r->m->conf.imc.n_imcs),
+        .seed = r->conf.seed,
+    };
+    int bad = 0;
+    hv->plugins = plugin_host_new(&host, &hv_plugin_ops, hv);
+    for (const struct conf_section *s = conf_find(conf_root(conf), "policy", NULL); s; s = conf_next(s)) {
+        struct plugin_values values;
+        if (r->n_plugins == MAX_POLICIES)
+            return fail(d, "%s: more than %u policies", conf_where(s), MAX_POLICIES);
+        struct plugin *p = plugin_open(conf_title(s), r->conf.policy_path, conf_where(s), d);
+        if (!p) {
+            bad = -1;
+            continue;
+        }
+        r->plugin[r->n_plugins++] = p;
+        if (plugin_bind(p, s, NULL, &values, d) || plugin_host_add(hv->plugins, p, &values, conf_where(s), d))
+            bad = -1;
+    }
+    return bad;
+}
+
+static int add_vms(struct run *r, const struct conf *conf, struct diag *d)
+{
+    struct hv *hv = &r->m->hv;
+    for (const struct conf_section *s = conf_find(conf_root(conf), "vm", NULL); s; s = conf_next(s)) {
+        struct vm_conf v;
+        if (conf_bind(s, vm_keys, &v, d))
+            return -1;
+        struct vm *vm = guest_new(hv, conf_title(s), &v, conf_where(s), d);
+        if (!vm)
+            return -1;
+        if (hv->golden_counts) {
+            vm->n_page_accesses = vm->top_gpa >> PAGE_SHIFT;
+            vm->page_accesses = xcalloc(vm->n_page_accesses, sizeof *vm->page_accesses);
+        }
+    }
+    r->n_vms = hv->n_vms;
+    return hv->n_vms ? 0 : fail(d, "no vm section: expected at least one");
+}
+
+static void set_outputs(struct run *r)
+{
+    struct hv *hv = &r->m->hv;
+    hv->seed = r->conf.seed;
+    hv->check = r->conf.check;
+    hv->sample_ps = r->conf.sample_ps;
+    hv->series = on_series;
+    hv->taint = on_taint;
+    hv->out_ctx = r->out;
+    if (r->conf.crash_at)
+        hv->crash_at = r->conf.crash_at - 1;
+    bool wants_oracle = false;
+    for (uint32_t i = 0; i < r->n_plugins; i++)
+        wants_oracle |= r->plugin[i]->policy.caps & QUIRE_CAP_ORACLE;
+    hv->golden_counts = r->conf.true_curve || wants_oracle;
+}
+
+/* ---- what a run leaves ---- */
+
+static void report_vm(struct run *r, const struct vm *vm)
+{
+    char *path = xasprintf("vm.%s", vm->name), *key;
+    const struct guest *g = vm->guest;
+    uint64_t ignored = 0;
+    stats_walk(path, vm_stat_desc, VM_N_STATS, &vm->stats, result_stat, r->out);
+    for (uint32_t i = 0; i < vm->n_vcpus; i++)
+        ignored += g->player[i]->ignored_records;
+    key = xasprintf("%s.ignored_records", path);
+    result_set(r->out, key, ignored);
+    free(key);
+    key = xasprintf("%s.table_pages", path);
+    result_set(r->out, key, vm->ept.n_tables);
+    free(key);
+    if (vm->n_regions) {
+        key = xasprintf("%s.flush_ns", path);
+        result_hist(r->out, key, &vm->flush_ps, PS_PER_NS);
+        free(key);
+    }
+    key = xasprintf("%s.local_ratio", path);
+    result_quotient(r->out, key, vm->stats.local_accesses, vm->stats.local_accesses + vm->stats.remote_accesses);
+    free(key);
+    free(path);
+}
+
+static void report_cpus(struct run *r)
+{
+    struct hv *hv = &r->m->hv;
+    ps_t end = 0;
+    for (uint32_t i = 0; i < hv->n_cpus; i++) {
+        const struct cpu *c = &hv->cpu[i];
+        end = max_u64(end, c->core.now_ps);
+        if (c->core.now_ps == 0)
+            continue; /* a CPU that never did anything: all its counters are 0 */
+        char *path = xasprintf("cpu%u", i);
+        stats_walk(path, core_stat_desc, CORE_N_STATS, &c->core.stats, result_stat, r->out);
+        stats_walk(path, mmu_stat_desc, MMU_N_STATS, &c->mmu.stats, result_stat, r->out);
+        stats_walk(path, core_cache_stat_desc, CORE_CACHE_N_STATS, &hv->caches->core[i].stats, result_stat, r->out);
+        free(path);
+    }
+    result_set(r->out, "time_ps", end);
+    result_ratio(r->out, "l1d_miss_ratio", "cpu*.l1d_misses", "cpu*.l1d_hits + cpu*.l1d_misses");
+    result_ratio(r->out, "llc_miss_ratio", "cpu*.llc_misses", "cpu*.l1d_hits + cpu*.l1d_misses");
+    result_ratio(r->out, "walk_refs_a_walk_ratio", "cpu*.walk_refs", "cpu*.walks");
+}
+
+static void report_node(struct run *r, uint32_t i)
+{
+    struct numa *numa = &r->m->numa;
+    struct node_imc *n = &numa->node[i];
+    char *path = xasprintf("node%u", i);
+    stats_walk(path, node_stat_desc, NODE_N_STATS, &numa->stats[i], result_stat, r->out);
+    free(path);
+    path = xasprintf("node%u.llc", i);
+    stats_walk(path, llc_stat_desc, LLC_N_STATS, &r->m->caches.llc[i].stats, result_stat, r->out);
+    free(path);
+    for (uint32_t k = 0; k < n->conf.n_imcs; k++) {
+        path = xasprintf("node%u.imc%u", i, k);
+        stats_walk(path, imc_stat_desc, IMC_N_STATS, &n->imc[k], result_stat, r->out);
+        free(path);
+    }
+    for (uint32_t k = 0; k < n->n_chans; k++) {
+        uint32_t per = (uint32_t)n->conf.n_channels;
+        path = xasprintf("node%u.imc%u.ch%u", i, k / per, k % per);
+        stats_walk(path, chan_stat_desc, CHAN_N_STATS, &n->chan[k].stats, result_stat, r->out);
+        free(path);
+        if (n->chan[k].module.conf.kind != NVDIMM_OPTANE)
+            continue;
+        path = xasprintf("node%u.imc%u.ch%u.pmem", i, k / per, k % per);
+        stats_walk(path, nvdimm_stat_desc, NVDIMM_N_STATS, &n->chan[k].module.stats, result_stat, r->out);
+        free(path);
+    }
+    for (uint32_t k = 0; k < numa->n_nodes; k++)
+        if (numa->next_hop[i][k] == k && i != k) {
+            path = xasprintf("link%u-%u", i, k);
+            stats_walk(path, link_stat_desc, LINK_N_STATS, &numa->link[i][k].stats, result_stat, r->out);
+            free(path);
+        }
+}
+
+/* The true curve at 1..64 pages and then 16 sizes an octave. */
+static void report_curve(struct run *r, uint32_t vm)
+{
+    const struct mrc_lru *c = r->curve[vm];
+    uint64_t distinct = mrc_lru_distinct(c), all = mrc_lru_accesses(c), hits = 0, d = 0;
+    for (uint64_t size = 1; all; size = size < 64 ? size + 1 : size + (1ull << (63 - __builtin_clzll(size) - 4))) {
+        size = min_u64(size, distinct);
+        while (d < size)
+            hits += mrc_lru_hits_at(c, ++d);
+        result_point(r->out, "miss_ratio", "true", "pages", (double)size, (double)(all - hits) / (double)all);
+        if (size == distinct)
+            break;
+    }
+    char *key = xasprintf("vm.%s.distinct_pages", r->m->hv.vm[vm]->name);
+    result_set(r->out, key, distinct);
+    free(key);
+}
+
+static void on_count(void *ctx, const char *key, uint64_t value)
+{
+    result_set(ctx, key, value);
+}
+static void on_hist(void *ctx, const char *key, const struct hist *h)
+{
+    result_hist(ctx, key, h, 1);
+}
+static void on_text(void *ctx, const char *key, const char *text)
+{
+    result_text(ctx, key, text);
+}
+
+static void report_policies(struct run *r)
+{
+    struct plugin_visitor v = {.ctx = r->out, .count = on_count, .hist = on_hist, .text = on_text};
+    char chain[PLUGIN_DIGEST_LEN];
+    plugin_host_visit(r->m->hv.plugins, &v);
+    plugin_host_chain(r->m->hv.plugins, chain);
+    result_text(r->out, "decisions_chain", chain);
+    result_set(r->out, "decisions", plugin_host_decisions(r->m->hv.plugins));
+}
+
+/* Share of its vCPUs' time that each VM lost to the hypervisor. */
+static void report_overhead(struct run *r)
+{
+    const struct hv *hv = &r->m->hv;
+    uint64_t lost = 0, all = 0;
+    for (uint32_t i = 0; i < hv->n_cpus; i++)
+        if (hv->cpu[i].n_vcpus) {
+            lost += hv->cpu[i].core.stats.exit_ps;
+            all += hv->cpu[i].core.now_ps;
+        }
+    result_quotient(r->out, "overhead_ratio", lost, all);
+    stats_walk("hypervisor", hv_stat_desc, HV_N_STATS, &hv->stats, result_stat, r->out);
+    result_set(r->out, "pmem_events", hv->n_pmem_events);
+}
+
+static void report(struct run *r)
+{
+    result_text(r->out, "timing", "block");
+    report_cpus(r);
+    report_overhead(r);
+    for (uint32_t i = 0; i < r->m->numa.n_nodes; i++)
+        report_node(r, i);
+    for (uint32_t i = 0; i < r->n_vms; i++) {
+        report_vm(r, r->m->hv.vm[i]);
+        if (r->curve)
+            report_curve(r, i);
+    }
+    report_policies(r);
+}
+
+/* ---- start to end ---- */
+
+static int prepare(struct run *r, const struct conf *conf, struct diag *d)
+{
+    struct machine_conf mc;
+    if (conf_bind(conf_root(conf), run_keys, &r->conf, d) ||
+        machine_bind(conf_find(conf_root(conf), "machine", NULL), &mc, d))
+        return -1;
+    r->m = machine_new(&mc, d);
+    if (!r->m || add_policies(r, conf, d))
+        return -1;
+    set_outputs(r);
+    return add_vms(r, conf, d);
+}
+
+static int execute(struct run *r, struct diag *d)
+{
+    struct hv *hv = &r->m->hv;
+    if (r->conf.true_curve) {
+        r->curve = xcalloc(r->n_vms, sizeof *r->curve);
+        for (uint32_t i = 0; i < r->n_vms; i++)
+            r->curve[i] = mrc_lru_new();
+        hv->tap = on_accesses;
+        hv->tap_ctx = r;
+    }
+    hv->diag = d;
+    for (uint32_t i = 0; i < hv->n_vms; i++)
+        hv_vm_start(hv->vm[i]);
+    if (hv_run(hv, r->conf.duration_ps, d))
+        return -1;
+    bool crashed = hv->is_down;
+    if (r->conf.crash_at && !crashed)
+        return fail(d, "crash_at: %llu, the run has only %llu persistence events", (unsigned long long)r->conf.crash_at,
+                    (unsigned long long)hv->n_pmem_events);
+    if (crashed && hv_power_fail(hv, hv->down_ps, (enum power_outcome)hv->conf.power_fail, d))
+        return -1;
+    hv_finish(hv);
+    return d->n_errors || (r->conf.check && hv_verify(hv, d)) ? -1 : 0;
+}
+
+static void finish(struct run *r)
+{
+    for (uint32_t i = 0; r->curve && i < r->n_vms; i++)
+        mrc_lru_free(r->curve[i]);
+    free(r->curve);
+    if (r->m)
+        plugin_host_free(r->m->hv.plugins);
+    machine_free(r->m);
+    for (uint32_t i = 0; i < r->n_plugins; i++)
+        plugin_close(r->plugin[i]);
+}
+
+int run_point(const struct conf *conf, struct result *out, struct diag *d)
+{
+    struct run r = {.out = out};
+    uint32_t before = d->n_errors;
+    int bad = prepare(&r, conf, d) || execute(&r, d);
+    if (!bad)
+        report(&r);
+    finish(&r);
+    return bad || d->n_errors != before ? -1 : 0;
+}
+
+/* Everything that can be found wrong without running: a machine is built and thrown away. */
+static int check_point(const struct conf *conf, struct diag *d)
+{
+    struct run r = {.out = result_new()};
+    int bad = prepare(&r, conf, d);
+    finish(&r);
+    result_free(r.out);
+    return bad;
+}
+
+static int point_inputs(const struct conf *conf, struct run_inputs *in, struct diag *d)
+{
+    struct run_conf rc;
+    if (conf_bind(conf_root(conf), run_keys, &rc, d))
+        return -1;
+    for (const struct conf_section *s = conf_find(conf_root(conf), "vm", NULL); s; s = conf_next(s)) {
+        struct vm_conf v;
+        if (conf_bind(s, vm_keys, &v, d))
+            return -1;
+        if (strncmp(v.workload, "trace:", 6) == 0 && run_inputs_add(in, "trace", v.workload + 6, conf_where(s), d))
+            return -1;
+    }
+    for (const struct conf_section *s = conf_find(conf_root(conf), "policy", NULL); s; s = conf_next(s)) {
+        struct plugin *p = plugin_open(conf_title(s), rc.policy_path, conf_where(s), d);
+        if (!p)
+            return -1;
+        int bad = run_inputs_add(in, "plugin", p->path, conf_where(s), d);
+        plugin_close(p);
+        if (bad)
+            return -1;
+    }
+    return 0;
+}
+
+const struct experiment_ops run_ops = {
+    .schema = &experiment_schema,
+    .build_id = QUIRE_BUILD_ID,
+    .check = check_point,
+    .inputs = point_inputs,
+    .run = run_point,
+};
