@@ -2,6 +2,7 @@
 /* quire mrc: miss-rate curves of a trace. */
 #include "sim/base/outfile.h"
 #include "sim/cli/args.h"
+#include "sim/cli/commands.h"
 #include "sim/mrc/job.h"
 #include "sim/mrc/plot.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* quire trace: what is in a trace, and traces from and to other formats. */
 #include "sim/cli/args.h"
+#include "sim/cli/commands.h"
 #include "sim/trace/convert.h"
 
 #include <jansson.h>

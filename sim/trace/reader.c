@@ -220,8 +220,9 @@ int trace_read_binary(struct trace_reader *r, struct trace_rec *out, uint32_t ma
 /* The next line, without its end, in the window; false at the end of the stream. *whole counts its end too. */
 static bool next_line(struct stream *s, const uint8_t **line, uint32_t *len, uint32_t *whole)
 {
-    const uint8_t *nl = memchr(s->at, '\n', stream_left(s) < TRACE_MAX_LINE ? stream_left(s) : TRACE_MAX_LINE);
-    if (!nl && stream_left(s) < TRACE_MAX_LINE) {
+    const uint64_t left = stream_left(s);
+    const uint8_t *nl = left ? memchr(s->at, '\n', left < TRACE_MAX_LINE ? left : TRACE_MAX_LINE) : NULL;
+    if (!nl && left < TRACE_MAX_LINE) {
         uint64_t have = stream_fill(s, TRACE_MAX_LINE);
         if (have == 0)
             return false;
