@@ -176,12 +176,12 @@ struct generator *generator_new(const char *name, const struct vm_conf *conf, ui
         kind++;
     if (kind == N_ELEMS(kinds)) {
         const char *near = conf_nearest(name, names, N_ELEMS(names));
-        fail(d, "%s: workload: no generator '%s'%s%s%s", where, name, near ? ", did you mean '" : "", near ? near : "",
+        fail(d, "%s: generator: found '%s'%s%s%s", where, name, near ? ", did you mean '" : "", near ? near : "",
              near ? "'?" : "");
         return NULL;
     }
     if (kinds[kind].needs_pmem && conf->pmem_bytes / conf->vcpus < conf->append_bytes + LINE_BYTES) {
-        fail(d, "%s: workload: generator %s needs persistent memory: `pmem` is too small", where, name);
+        fail(d, "%s: generator: %s needs persistent memory: `pmem` is too small", where, name);
         return NULL;
     }
     struct generator *g = xcalloc(1, sizeof *g);

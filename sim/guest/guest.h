@@ -16,7 +16,8 @@ struct vm_conf {
     uint64_t guest_pages; /* level of the guest's own pages: 0 or 1 */
     uint64_t guest_levels;
     uint64_t fault_cycles; /* the guest kernel's page fault handler */
-    const char *workload;  /* "trace:FILE", "generator:NAME" */
+    const char *trace;     /* file to play; "" = generator */
+    const char *generator; /* name; "" = trace */
     const char *format;    /* of a trace without a signature; "" = by content */
     uint64_t accesses;     /* generator: records each vCPU makes; trace: at most that many (0 = all) */
     uint64_t footprint_bytes, write_ppm, zipf_ppm, append_bytes, think;

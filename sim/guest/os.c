@@ -21,7 +21,9 @@ const struct conf_key vm_keys[] = {
     {"guest_pages", CONF_CHOICE, K(guest_pages), "4KiB", 0, 0, guest_levels, "page size of the guest's own tables"},
     {"guest_levels", CONF_UINT, K(guest_levels), "4", 4, 5, NULL, "levels of the guest's page tables"},
     {"fault_cycles", CONF_UINT, K(fault_cycles), "1000", 0, 0, NULL, "the guest kernel's page fault handler (a knob)"},
-    {"workload", CONF_STRING, K(workload), NULL, 0, 0, NULL, "\"trace:FILE\" or \"generator:NAME\""},
+    {"trace", CONF_PATH, K(trace), "", 0, 0, NULL, "trace file that the vCPUs play"},
+    {"generator", CONF_STRING, K(generator), "", 0, 0, NULL,
+     "or what makes their accesses: stream, random, chase, zipf, phase, log-append"},
     {"format", CONF_STRING, K(format), "", 0, 0, NULL, "format of a trace without a signature (quire trace --help)"},
     {"accesses", CONF_UINT, K(accesses), "1000000", 0, 0, NULL,
      "generator: operations of each vCPU; trace: at most that many records (0: all)"},
@@ -134,10 +136,12 @@ static int trace_next(void *state, struct trace_rec *out, uint32_t max, struct d
 static int open_source(struct player *p, const struct vm_conf *conf, struct hv *hv, uint32_t vm, uint32_t vcpu,
                        const char *where, struct diag *d)
 {
-    const char *trace = "trace:", *generator = "generator:";
     p->only_vcpu = UINT32_MAX;
-    if (strncmp(conf->workload, generator, strlen(generator)) == 0) {
-        struct generator *g = generator_new(conf->workload + strlen(generator), conf, hv->seed, vm, vcpu, where, d);
+    if ((conf->trace[0] != 0) == (conf->generator[0] != 0))
+        return fail(d, "%s: found %s, expected either `trace` or `generator`", where,
+                    conf->trace[0] ? "both" : "neither");
+    if (conf->generator[0]) {
+        struct generator *g = generator_new(conf->generator, conf, hv->seed, vm, vcpu, where, d);
         if (!g)
             return -1;
         p->state = g;
@@ -145,11 +149,8 @@ static int open_source(struct player *p, const struct vm_conf *conf, struct hv *
         p->is_dependent = generator_is_dependent(g);
         return 0;
     }
-    if (strncmp(conf->workload, trace, strlen(trace)) != 0)
-        return fail(d, "%s: workload: found '%s', expected \"trace:FILE\" or \"generator:NAME\"", where,
-                    conf->workload);
     struct trace_options opt = {.format = conf->format[0] ? conf->format : NULL, .limit = conf->accesses};
-    p->state = trace_open(conf->workload + strlen(trace), &opt, d);
+    p->state = trace_open(conf->trace, &opt, d);
     p->next = trace_next;
     p->only_vcpu = conf->vcpus > 1 ? vcpu : UINT32_MAX;
     return p->state ? 0 : -1;

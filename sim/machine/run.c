@@ -122,7 +122,10 @@ static int add_vms(struct run *r, const struct conf *conf, struct diag *d)
         struct vm_conf v;
         if (conf_bind(s, vm_keys, &v, d))
             return -1;
+        char *trace = v.trace[0] ? conf_file(conf, v.trace) : xstrdup("");
+        v.trace = trace;
         struct vm *vm = guest_new(hv, conf_title(s), &v, conf_where(s), d);
+        free(trace);
         if (!vm)
             return -1;
         if (hv->golden_counts) {
@@ -386,7 +389,10 @@ static int point_inputs(const struct conf *conf, struct run_inputs *in, struct d
         struct vm_conf v;
         if (conf_bind(s, vm_keys, &v, d))
             return -1;
-        if (strncmp(v.workload, "trace:", 6) == 0 && run_inputs_add(in, "trace", v.workload + 6, conf_where(s), d))
+        char *trace = v.trace[0] ? conf_file(conf, v.trace) : NULL;
+        int bad = trace ? run_inputs_add(in, "trace", trace, conf_where(s), d) : 0;
+        free(trace);
+        if (bad)
             return -1;
     }
     for (const struct conf_section *s = conf_find(conf_root(conf), "policy", NULL); s; s = conf_next(s)) {

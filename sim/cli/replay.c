@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* quire replay: one run from the command line. Its options become an experiment file of one point. */
+#include "build_id.h"
+#include "sim/cli/args.h"
+#include "sim/cli/commands.h"
+#include "sim/cli/find.h"
+#include "sim/machine/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct replay_args {
+    const char *machine, *memory, *pmem, *backing, *format, *policy, *out, *footprint;
+    uint64_t vcpus, accesses, seed;
+    const char *set[32];
+    uint32_t n_set;
+    bool check, true_curve;
+};
+
+/* "name:k=v,k=v" as a policy section. */
+static void add_policy(FILE *f, const char *spec)
+{
+    size_t name = strcspn(spec, ":");
+    fprintf(f, "policy \"%.*s\" {\n", (int)name, spec);
+    for (const char *p = spec + name; *p;) {
+        size_t len = strcspn(++p, ","), key = strcspn(p, "=,");
+        fprintf(f, "  %.*s = \"%.*s\"\n", (int)key, p, (int)(len > key ? len - key - 1 : 0), p + key + (len > key));
+        p += len;
+    }
+    fputs("}\n", f);
+}
+
+static char *experiment_text(const struct replay_args *a, const char *what, const char *machine)
+{
+    bool made = strncmp(what, "generator:", 10) == 0;
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    if (machine)
+        fprintf(f, "include(\"%s\")\n", machine);
+    fprintf(f, "seed = %llu\ncheck = %s\ntrue_curve = %s\n", (unsigned long long)a->seed, a->check ? "true" : "false",
+            a->true_curve ? "true" : "false");
+    fprintf(f, "vm \"vm0\" {\n  %s = \"%s\"\n  memory = \"%s\"\n  pmem = \"%s\"\n  backing = \"%s\"\n",
+            made ? "generator" : "trace", made ? what + 10 : what, a->memory, a->pmem, a->backing);
+    fprintf(f, "  vcpus = %llu\n  accesses = %llu\n  format = \"%s\"\n  footprint = \"%s\"\n}\n",
+            (unsigned long long)a->vcpus, (unsigned long long)a->accesses, a->format, a->footprint);
+    if (a->policy[0])
+        add_policy(f, a->policy);
+    fclose(f);
+    return text;
+}
+
+static int write_out(const struct conf *conf, const struct result *r, const char *out, struct diag *d)
+{
+    const struct experiment e = {.ops = &run_ops};
+    struct run_inputs in;
+    struct manifest m;
+    char id[33];
+    if (point_manifest(&e, conf, &m, &in, id, d))
+        return -1;
+    int bad = result_write(r, &m, out, d);
+    if (!bad)
+        fprintf(stderr, "%s/%s\n", out, id);
+    free((char *)m.config);
+    run_inputs_free(&in);
+    return bad;
+}
+
+static int set_one(struct conf *conf, const char *text, struct diag *d)
+{
+    const char *eq = strchr(text, '=');
+    if (!eq)
+        return fail(d, "--set: found '%s', expected KEY=VALUE", text);
+    char *key = xasprintf("%.*s", (int)(eq - text), text);
+    int bad = conf_set(conf, key, eq + 1, "--set", d);
+    free(key);
+    return bad;
+}
+
+static int replay(const struct replay_args *a, const char *what, struct diag *d)
+{
+    char *machine = a->machine[0] ? find_machine(a->machine, d) : NULL;
+    if (a->machine[0] && !machine)
+        return -1;
+    char *text = experiment_text(a, what, machine);
+    struct conf *conf = conf_parse(text, strlen(text), "replay", ".", &experiment_schema, d);
+    struct result *r = result_new();
+    int bad = !conf;
+    for (uint32_t i = 0; !bad && i < a->n_set; i++)
+        bad = set_one(conf, a->set[i], d);
+    bad = bad || run_point(conf, r, d);
+    if (!bad && a->out[0])
+        bad = write_out(conf, r, a->out, d);
+    else if (!bad)
+        result_print(r, stdout);
+    result_free(r);
+    conf_free(conf);
+    free(text);
+    free(machine);
+    return bad ? -1 : 0;
+}
+
+int cmd_replay(int argc, char **argv)
+{
+    struct replay_args a = {.machine = "",
+                            .memory = "4GiB",
+                            .pmem = "0B",
+                            .backing = "2MiB",
+                            .format = "",
+                            .policy = "",
+                            .out = "",
+                            .footprint = "64MiB",
+                            .vcpus = 1,
+                            .seed = 1};
+    const char *sets = NULL;
+    const struct arg table[] = {
+        {"machine", 'm', "NAME", ARG_STRING, &a.machine, "machine file, by name or path [the defaults]"},
+        {"policy", 'p', "NAME[:k=v,...]", ARG_STRING, &a.policy, "policy plugin with its options (quire policy list)"},
+        {"memory", 0, "SIZE", ARG_STRING, &a.memory, "guest-physical memory [4GiB]"},
+        {"pmem", 0, "SIZE", ARG_STRING, &a.pmem, "virtual NVDIMM [0B]"},
+        {"backing", 0, "SIZE", ARG_STRING, &a.backing, "largest nested page: 4KiB, 2MiB or 1GiB [2MiB]"},
+        {"vcpus", 0, "N", ARG_UINT, &a.vcpus, "virtual CPUs [1]"},
+        {"format", 'f', "NAME", ARG_STRING, &a.format, "format of a trace without a signature (pw, raw, ...)"},
+        {"accesses", 'n', "N", ARG_UINT, &a.accesses, "stop after that many records [all]"},
+        {"footprint", 0, "SIZE", ARG_STRING, &a.footprint, "bytes that a generator touches [64MiB]"},
+        {"seed", 0, "N", ARG_UINT, &a.seed, "seed of all random streams [1]"},
+        {"check", 0, NULL, ARG_FLAG, &a.check, "golden models on"},
+        {"true-curve", 0, NULL, ARG_FLAG, &a.true_curve, "also the exact miss-ratio curve"},
+        {"set", 0, "KEY=VALUE", ARG_STRING, &sets, "any key of an experiment file (machine.imc.wpq_entries=4)"},
+        {"out", 'o', "DIR", ARG_STRING, &a.out, "write a run directory below DIR [result.json on standard output]"},
+        {0},
+    };
+    const struct args about = {
+        "quire replay TRACE|generator:NAME [OPTION]...",
+        "Runs one VM on a simulated machine and prints what the machine counted.", table,
+        "Example:\n  quire replay generator:zipf -n 1000000 --footprint 256MiB -m cascade-lake-2s\n"};
+    const char *word[1];
+    struct diag d = {0};
+    int n = args_parse(&about, argc, argv, word, 1, &d);
+    if (n == ARGS_HELP)
+        return EXIT_DONE;
+    if (n == 0)
+        fail(&d, "replay: found no trace, expected a file or generator:NAME (quire replay --help)");
+    if (sets)
+        a.set[a.n_set++] = sets;
+    if (n <= 0 || replay(&a, word[0], &d))
+        return args_complain(&d);
+    return EXIT_DONE;
+}
