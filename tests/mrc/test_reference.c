@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Exact curves of real traces equal the published integers at every size. The traces are not part of the project:
- * without them the test is skipped. */
+/* Exact curves of real traces equal the published integers at every size, sampled ones stay within their bounds. The
+ * traces are not part of the project: without them the test is skipped. */
 #include "sim/mrc/curve.h"
 #include "sim/mrc/lru.h"
+#include "sim/mrc/sampled.h"
 #include "sim/mrc/unit.h"
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +73,7 @@ static void shared_path(char *path, size_t n, const char *folder, const char *fi
     snprintf(path, n, "%s/../shared/traces/%s%s%s", src ? src : ".", folder, file, suffix);
 }
 
-static struct mrc_lru *curve_of(const char *path, const struct row *row)
+static struct mrc_lru *curve_of(const char *path, const struct row *row, struct mrc_sampled *sampled)
 {
     struct diag d = {0};
     struct trace_options opt = {.format = row->format[0] ? row->format : NULL};
@@ -86,7 +88,7 @@ static struct mrc_lru *curve_of(const char *path, const struct row *row)
     while ((n = trace_read(r, rec, 1024, &d)) > 0) {
         mrc_unit_records(&u, rec, (uint32_t)n);
         while ((k = mrc_unit_ids(&u, ids, NULL, 1024)) > 0)
-            mrc_lru_feed(m, ids, k);
+            mrc_lru_feed(m, ids, k), mrc_sampled_feed(sampled, ids, k);
     }
     cr_assert_eq(n, 0, "%s", d.text);
     mrc_unit_free(&u);
@@ -122,6 +124,23 @@ static void compare(struct mrc_lru *m, const char *reference)
     free(sizes);
 }
 
+static void compare_sampled(struct mrc_lru *m, struct mrc_sampled *sampled, const char *name)
+{
+    uint64_t *sizes, n = mrc_sizes_auto(mrc_lru_distinct(m), &sizes), *exact = malloc((n + 1) * sizeof *exact);
+    double *got = malloc((n + 1) * sizeof *got), sum = 0, most = 0;
+    mrc_lru_misses(m, sizes, n, exact);
+    mrc_sampled_misses(sampled, sizes, n, got);
+    for (uint64_t i = 0; i < n; i++) {
+        double e = fabs(got[i] - (double)exact[i]) / (double)mrc_lru_accesses(m);
+        sum += e;
+        most = e > most ? e : most;
+    }
+    cr_assert(sum / (double)n < 0.005 && most < 0.05, "%s: mean error %f, largest %f", name, sum / (double)n, most);
+    free(sizes);
+    free(exact);
+    free(got);
+}
+
 ParameterizedTestParameters(reference, exact_curves)
 {
     return cr_make_param_array(const struct row, (void *)(uintptr_t)rows, sizeof rows / sizeof rows[0]);
@@ -133,7 +152,11 @@ ParameterizedTest(const struct row *row, reference, exact_curves)
     shared_path(path, sizeof path, "", row->file, "");
     if (access(path, R_OK) != 0)
         cr_skip_test("%s is not here", path);
-    struct mrc_lru *m = curve_of(path, row);
+    struct mrc_sampled_options o = mrc_sampled_defaults(0.01, 1);
+    struct mrc_sampled *sampled = mrc_sampled_new(&o);
+    struct mrc_lru *m = curve_of(path, row, sampled);
     compare(m, row->reference);
+    compare_sampled(m, sampled, row->reference);
+    mrc_sampled_free(sampled);
     mrc_lru_free(m);
 }
