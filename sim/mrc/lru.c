@@ -206,6 +206,19 @@ void mrc_lru_feed(struct mrc_lru *m, const uint64_t *ids, uint64_t n)
     }
 }
 
+uint64_t mrc_lru_depth(struct mrc_lru *m, uint64_t id)
+{
+    for (uint64_t b = home_of(m, hash64(id));; b = b + 1 == m->n_buckets ? 0 : b + 1) {
+        const struct bucket *k = &m->bucket[b];
+        for (uint32_t w = 0; w < WAYS; w++) {
+            if (!k->time[w])
+                return 0;
+            if (k->id[w] == id)
+                return m->axis.n_set - axis_rank(&m->axis, k->time[w] - 1);
+        }
+    }
+}
+
 uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t odd, uint64_t limit)
 {
     struct bucket *old = m->bucket;

@@ -23,6 +23,9 @@ uint64_t mrc_lru_accesses(const struct mrc_lru *m);
 uint64_t mrc_lru_distinct(const struct mrc_lru *m);
 /* Accesses with stack distance d (1..distinct; 0 elsewhere). */
 uint64_t mrc_lru_hits_at(const struct mrc_lru *m, uint64_t d);
+/* The stack distance that an access to id would have now; 0 if it was never seen. */
+uint64_t mrc_lru_depth(struct mrc_lru *m, uint64_t id);
+
 /* Which ids a sample holds: those whose key is below a limit. The key is spread evenly over [0, 2^32) and does not
  * depend on where the id lies in a table. */
 static inline uint32_t mrc_sample_key(uint64_t id, uint64_t odd)
