@@ -12,9 +12,10 @@
 
 struct mrc_args {
     const char *format, *columns, *unit, *page_size, *method, *policy, *sizes, *out;
+    const char *wss, *epochs, *clock;
     double rate;
-    uint64_t seeds, skip, limit;
-    bool json, plot;
+    uint64_t seeds, skip, limit, window;
+    bool json, plot, dirty;
 };
 
 static const struct {
@@ -44,6 +45,19 @@ static int method_named(const char *name, enum mrc_method *method, struct diag *
     return 0;
 }
 
+static int clock_named(const char *name, enum mrc_clock *clock, struct diag *d)
+{
+    static const char *const names[] = {
+        [MRC_BY_RECORDS] = "records", [MRC_BY_INSTRUCTIONS] = "instructions", [MRC_BY_NS] = "ns"};
+    for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *clock = (enum mrc_clock)i;
+            return 0;
+        }
+    }
+    return fail(d, "--window-by: found '%s', expected records, instructions or ns", name);
+}
+
 static void on_progress(void *ctx, uint64_t done, uint64_t total)
 {
     meter_show(ctx, done, total);
@@ -67,27 +81,51 @@ static void print_json(const struct mrc_curve *c, FILE *f)
     json_decref(top);
 }
 
-static void print_curve(const struct mrc_args *a, const struct mrc_curve *c, FILE *f)
+static void print_curve(const struct mrc_args *a, const struct mrc_results *res, FILE *f)
 {
     if (a->json)
-        print_json(c, f);
+        print_json(&res->curve, f);
     else if (a->plot)
-        mrc_plot(c, f);
+        mrc_plot(&res->curve, f);
     else
-        mrc_curve_print(c, f);
+        mrc_curve_print(&res->curve, f);
 }
 
-static int write_curve(const struct mrc_args *a, const struct mrc_curve *c, struct diag *d)
+static void print_wss(const struct mrc_args *a, const struct mrc_results *res, FILE *f)
 {
-    if (!a->out || strcmp(a->out, "-") == 0) {
-        print_curve(a, c, stdout);
+    (void)a;
+    mrc_wss_print(res->wss, f);
+}
+
+static void print_epochs(const struct mrc_args *a, const struct mrc_results *res, FILE *f)
+{
+    (void)a;
+    mrc_epochs_print(res, f);
+}
+
+typedef void print_fn(const struct mrc_args *a, const struct mrc_results *res, FILE *f);
+
+/* Prints to the file at path, or to standard output for "-" and NULL. */
+static int print_to(const char *path, print_fn *print, const struct mrc_args *a, const struct mrc_results *res,
+                    struct diag *d)
+{
+    if (!path || strcmp(path, "-") == 0) {
+        print(a, res, stdout);
         return fflush(stdout) == 0 ? 0 : fail(d, "standard output cannot be written");
     }
     struct outfile o;
-    if (out_open(&o, a->out, d) != 0)
+    if (out_open(&o, path, d) != 0)
         return -1;
-    print_curve(a, c, o.f);
+    print(a, res, o.f);
     return out_commit(&o, d);
+}
+
+static int check_names(const struct mrc_args *a, struct mrc_job *job, struct diag *d)
+{
+    if (mrc_unit_parse(a->unit, &job->unit, d) != 0 || page_shift(a->page_size, &job->shift, d) != 0 ||
+        method_named(a->method, &job->method, d) != 0 || clock_named(a->clock, &job->clock, d) != 0)
+        return -1;
+    return 0;
 }
 
 static int run(const struct mrc_args *a, const char *path, struct diag *d)
@@ -99,20 +137,24 @@ static int run(const struct mrc_args *a, const char *path, struct diag *d)
                           .rate = a->rate,
                           .n_seeds = a->seeds > UINT32_MAX ? UINT32_MAX : (uint32_t)a->seeds,
                           .sizes = a->sizes,
+                          .dirty = a->dirty,
+                          .wss = a->wss,
+                          .epochs = a->epochs,
+                          .window = a->wss || a->epochs ? a->window : 0,
                           .progress = on_progress,
                           .progress_ctx = &meter};
-    struct mrc_curve c = {0};
-    int rc = mrc_unit_parse(a->unit, &job.unit, d);
+    struct mrc_results res = {0};
+    int rc = check_names(a, &job, d);
     if (rc == 0)
-        rc = page_shift(a->page_size, &job.shift, d);
-    if (rc == 0)
-        rc = method_named(a->method, &job.method, d);
-    if (rc == 0)
-        rc = mrc_job_run(&job, &c, d);
+        rc = mrc_job_run(&job, &res, d);
     meter_end(&meter);
+    if (rc == 0 && a->wss)
+        rc = print_to(a->wss, print_wss, a, &res, d);
+    if (rc == 0 && a->epochs)
+        rc = print_to(a->epochs, print_epochs, a, &res, d);
     if (rc == 0)
-        rc = write_curve(a, &c, d);
-    mrc_curve_free(&c);
+        rc = print_to(a->out, print_curve, a, &res, d);
+    mrc_results_free(&res);
     return rc;
 }
 
@@ -123,6 +165,8 @@ int cmd_mrc(int argc, char **argv)
                          .method = "exact",
                          .policy = "lru",
                          .sizes = "auto",
+                         .clock = "records",
+                         .window = 1000000,
                          .rate = 0.01,
                          .seeds = 1};
     const struct arg table[] = {
@@ -135,6 +179,11 @@ int cmd_mrc(int argc, char **argv)
         {"seeds", 0, "N", ARG_UINT, &a.seeds, "sampled: mean and standard error of N samples (default 1)"},
         {"policy", 'p', "P", ARG_STRING, &a.policy, "lru, fifo, clock, opt, s3fifo or arc (default lru)"},
         {"sizes", 's', "N,..", ARG_STRING, &a.sizes, "cache sizes in units, or auto: 1..64, then 16 an octave"},
+        {"dirty", 0, NULL, ARG_FLAG, &a.dirty, "a column with the write-backs of each size (exact lru)"},
+        {"wss", 0, "FILE", ARG_STRING, &a.wss, "working set of each window: accesses, distinct, written"},
+        {"epochs", 0, "FILE", ARG_STRING, &a.epochs, "the curve of each window (exact lru)"},
+        {"window", 0, "N", ARG_UINT, &a.window, "length of a window (default 1000000)"},
+        {"window-by", 0, "C", ARG_STRING, &a.clock, "records, instructions or ns (default records)"},
         {"skip", 0, "N", ARG_UINT, &a.skip, "records to pass over first"},
         {"limit", 0, "N", ARG_UINT, &a.limit, "records to use (default: all)"},
         {"output", 'o', "FILE", ARG_STRING, &a.out, "write there; the file appears when it is complete"},

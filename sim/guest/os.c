@@ -187,7 +187,7 @@ struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf
         struct vcpu *v = &vm->vcpu[i];
         g->player[i] = v->guest = xcalloc(1, sizeof *g->player[i]);
         v->space.levels = (uint32_t)conf->guest_levels;
-        if (open_source(g->player[i], conf, hv, vm->index, i, where, d) || guest_space(v, 0, d))
+        if (open_source(g->player[i], &g->conf, hv, vm->index, i, where, d))
             return NULL;
     }
     if (conf->move_at_ps)

@@ -117,6 +117,8 @@ int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
     struct player *p = v->guest;
     struct cpu *cpu = vcpu_cpu(v);
     const struct hv *hv = v->vm->hv;
+    if (v->space.cr3 == 0 && guest_space(v, 0, d))
+        return -1;
     while (cpu->core.now_ps < until_ps && !hv->is_down) {
         if (p->at == p->n) {
             if (refill(v, p, d))

@@ -212,10 +212,9 @@ static void tell(struct vm *vm, uint32_t what, const struct vcpu *v, uint64_t va
 
 void hv_vm_start(struct vm *vm)
 {
-    if (vm->hv->plugins) {
+    if (vm->hv->plugins)
         plugin_host_vm_new(vm->hv->plugins, vm->index, vm->name);
-        tell(vm, QUIRE_VM_CREATED, NULL, 0);
-    }
+    tell(vm, QUIRE_VM_CREATED, NULL, 0);
     for (uint32_t i = 0; i < vm->n_vcpus; i++)
         tell(vm, QUIRE_VM_VCPU_MOVED, &vm->vcpu[i], 0);
     if (vm->hv->sample_ps)

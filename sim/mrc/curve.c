@@ -9,6 +9,7 @@ void mrc_curve_free(struct mrc_curve *c)
     free(c->size);
     free(c->misses);
     free(c->error);
+    free(c->writebacks);
     *c = (struct mrc_curve){0};
 }
 
@@ -84,10 +85,13 @@ int mrc_sizes_parse(const char *text, uint64_t **size, uint64_t *n, struct diag 
 void mrc_curve_print(const struct mrc_curve *c, FILE *f)
 {
     double accesses = c->accesses ? (double)c->accesses : 1;
-    fprintf(f, "size,misses,accesses,miss_ratio%s\n", c->error ? ",miss_ratio_error" : "");
+    fprintf(f, "size,misses,accesses,miss_ratio%s%s\n", c->writebacks ? ",writebacks" : "",
+            c->error ? ",miss_ratio_error" : "");
     for (uint64_t i = 0; i < c->n; i++) {
         fprintf(f, "%llu,%llu,%llu,%.9f", (unsigned long long)c->size[i], (unsigned long long)c->misses[i],
                 (unsigned long long)c->accesses, (double)c->misses[i] / accesses);
+        if (c->writebacks)
+            fprintf(f, ",%llu", (unsigned long long)c->writebacks[i]);
         if (c->error)
             fprintf(f, ",%.9f", c->error[i] / accesses);
         fputc('\n', f);

@@ -10,10 +10,11 @@
 
 struct mrc_curve {
     uint64_t accesses, distinct;
-    uint64_t n;       /* points */
-    uint64_t *size;   /* ascending, in units */
-    uint64_t *misses; /* at size[i] */
-    double *error;    /* standard error of misses[i]; NULL for exact curves */
+    uint64_t n;           /* points */
+    uint64_t *size;       /* ascending, in units */
+    uint64_t *misses;     /* at size[i] */
+    uint64_t *writebacks; /* at size[i], or NULL */
+    double *error;        /* standard error of misses[i]; NULL for exact curves */
 };
 
 void mrc_curve_free(struct mrc_curve *c);

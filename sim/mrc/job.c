@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/mrc/job.h"
 
+#include "sim/mrc/dirty.h"
 #include "sim/mrc/lru.h"
 #include "sim/mrc/policy.h"
 #include "sim/mrc/sampled.h"
@@ -12,18 +13,28 @@
 #define BATCH     1024
 #define MAX_SEEDS 64u
 
-/* What the ids are fed to; exactly one of the three is there. */
+/* What the ids are fed to: one of lru, sampled and sequence, and what else was asked for. */
 struct sinks {
     struct mrc_lru *lru;
     struct mrc_sampled *sampled[MAX_SEEDS];
     uint32_t n_seeds;
     struct mrc_sequence *sequence;
     const struct mrc_policy *policy;
+    struct mrc_dirty *dirty;
+    uint64_t now;     /* by the job's clock */
+    uint64_t window;  /* of the last access */
+    uint64_t *before; /* misses at the epochs' sizes when the window began */
+    uint64_t accesses_before;
 };
 
 static int sinks_open(const struct mrc_job *job, struct sinks *s, struct diag *d)
 {
     *s = (struct sinks){0};
+    if ((job->wss || job->epochs) && job->window == 0)
+        return fail(d, "windows need a length above 0");
+    if ((job->dirty || job->epochs) && (job->method != MRC_EXACT || strcmp(job->policy, "lru") != 0))
+        return fail(d, "write-backs and epochs are for method exact and policy lru");
+    s->dirty = job->dirty ? mrc_dirty_new() : NULL;
     if (strcmp(job->policy, "lru") != 0) {
         if (job->method != MRC_EXACT)
             return fail(d, "method sampled is for policy lru, found policy '%s'", job->policy);
@@ -50,6 +61,8 @@ static void sinks_close(struct sinks *s)
 {
     mrc_lru_free(s->lru);
     mrc_sequence_free(s->sequence);
+    mrc_dirty_free(s->dirty);
+    free(s->before);
     for (uint32_t i = 0; i < s->n_seeds; i++)
         mrc_sampled_free(s->sampled[i]);
 }
@@ -64,23 +77,88 @@ static void feed(struct sinks *s, const uint64_t *ids, uint32_t n)
         mrc_sampled_feed(s->sampled[i], ids, n);
 }
 
-static int read_trace(const struct mrc_job *job, struct sinks *s, struct diag *d)
+/* The curve since the window began. */
+static void close_epoch(struct sinks *s, struct mrc_results *res)
+{
+    uint64_t n = res->n_epoch_sizes, accesses = mrc_lru_accesses(s->lru);
+    uint64_t *now = xmalloc((n + 1) * sizeof *now);
+    mrc_lru_misses(s->lru, res->epoch_size, n, now);
+    if (res->n_epochs == res->epoch_cap) {
+        res->epoch_cap = res->epoch_cap ? 2 * res->epoch_cap : 64;
+        res->epoch = xrealloc(res->epoch, res->epoch_cap * sizeof *res->epoch);
+    }
+    struct mrc_epoch *e = &res->epoch[res->n_epochs++];
+    *e = (struct mrc_epoch){s->window, accesses - s->accesses_before, xmalloc((n + 1) * sizeof *now)};
+    for (uint64_t i = 0; i < n; i++)
+        e->misses[i] = now[i] - s->before[i];
+    free(s->before);
+    s->before = now;
+    s->accesses_before = accesses;
+}
+
+static uint64_t advance(struct sinks *s, const struct mrc_job *job, const struct trace_rec *rec, uint64_t start_ns)
+{
+    if (job->clock == MRC_BY_NS)
+        s->now = rec->time_ns > start_ns + s->now ? rec->time_ns - start_ns : s->now;
+    else if (job->clock == MRC_BY_INSTRUCTIONS)
+        s->now += rec->kind <= TRACE_FLUSH_HINT ? rec->arg : 0;
+    return s->now / job->window;
+}
+
+/* Feeds record by record: for the analyses that want to know when, or what kind. */
+static int feed_slowly(struct sinks *s, const struct mrc_job *job, struct mrc_unit *u, const struct trace_rec *rec,
+                       uint32_t n, uint64_t start_ns, struct mrc_results *res, struct diag *d)
+{
+    uint64_t ids[BATCH];
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t k;
+        uint64_t window = job->window ? advance(s, job, &rec[i], start_ns) : 0;
+        if (window >> 31)
+            return fail(d, "%s: more than 2^31 windows", job->path);
+        bool write =
+            trace_is_write(rec[i].kind) || rec[i].kind == TRACE_BLOCK_WRITE || rec[i].kind == TRACE_OBJECT_WRITE;
+        if (job->epochs && window != s->window)
+            close_epoch(s, res);
+        s->window = window;
+        mrc_unit_records(u, &rec[i], 1);
+        while ((k = mrc_unit_ids(u, ids, NULL, BATCH)) > 0) {
+            feed(s, ids, k);
+            for (uint32_t j = 0; j < k && job->wss; j++)
+                mrc_wss_access(res->wss, window, ids[j], write);
+            for (uint32_t j = 0; j < k && job->dirty; j++)
+                mrc_dirty_access(s->dirty, ids[j], write);
+        }
+        s->now += job->clock == MRC_BY_RECORDS;
+    }
+    return 0;
+}
+
+static int read_trace(const struct mrc_job *job, struct sinks *s, struct mrc_results *res, struct diag *d)
 {
     struct trace_reader *r = trace_open(job->path, &job->trace, d);
     if (!r)
         return -1;
     struct mrc_unit u = {.kind = job->unit, .shift = job->shift};
     struct trace_rec rec[BATCH];
-    uint64_t ids[BATCH];
+    uint64_t ids[BATCH], start_ns = 0;
     uint32_t k, batches = 0;
-    int n;
-    while ((n = trace_read(r, rec, BATCH, d)) > 0) {
-        mrc_unit_records(&u, rec, (uint32_t)n);
-        while ((k = mrc_unit_ids(&u, ids, NULL, BATCH)) > 0)
+    const bool slowly = job->wss || job->epochs || job->dirty;
+    int n = 1;
+    if (job->clock == MRC_BY_NS && job->window && !trace_info(r)->has_time)
+        n = fail(d, "%s: windows of time were asked for, but this trace has no times", job->path);
+    while (n > 0 && (n = trace_read(r, rec, BATCH, d)) > 0) {
+        if (batches == 0)
+            start_ns = rec[0].time_ns;
+        if (slowly && feed_slowly(s, job, &u, rec, (uint32_t)n, start_ns, res, d) != 0)
+            n = -1;
+        mrc_unit_records(&u, rec, slowly ? 0 : (uint32_t)n);
+        while (!slowly && (k = mrc_unit_ids(&u, ids, NULL, BATCH)) > 0)
             feed(s, ids, k);
-        if (job->progress && (++batches & 1023) == 0)
+        if ((++batches & 1023) == 0 && job->progress)
             job->progress(job->progress_ctx, trace_bytes_done(r), trace_bytes_total(r));
     }
+    if (n == 0 && job->epochs && mrc_lru_accesses(s->lru) > s->accesses_before)
+        close_epoch(s, res);
     mrc_unit_free(&u);
     trace_close(r);
     return n;
@@ -93,6 +171,10 @@ static void exact_points(struct sinks *s, struct mrc_curve *c)
         mrc_lru_misses(s->lru, c->size, c->n, c->misses);
     else
         mrc_sequence_misses(s->sequence, s->policy, c->size, c->n, c->misses);
+    if (s->dirty) {
+        c->writebacks = xmalloc((c->n + 1) * sizeof *c->writebacks);
+        mrc_dirty_writebacks(s->dirty, c->size, c->n, c->writebacks);
+    }
 }
 
 /* Mean over the seeds, rounded to whole misses, and its standard error. */
@@ -136,15 +218,32 @@ static void totals(struct sinks *s, struct mrc_curve *c)
     }
 }
 
-int mrc_job_run(const struct mrc_job *job, struct mrc_curve *c, struct diag *d)
+/* The epochs' sizes must be known before the first access: those given, or powers of two. */
+static void prepare(const struct mrc_job *job, struct sinks *s, struct mrc_results *res)
+{
+    const struct mrc_curve *c = &res->curve;
+    res->wss = job->wss ? mrc_wss_new() : NULL;
+    if (!job->epochs)
+        return;
+    res->n_epoch_sizes = c->size ? c->n : 32;
+    res->epoch_size = xmalloc((res->n_epoch_sizes + 1) * sizeof *res->epoch_size);
+    for (uint64_t i = 0; i < res->n_epoch_sizes; i++)
+        res->epoch_size[i] = c->size ? c->size[i] : 1ull << i;
+    s->before = xcalloc(res->n_epoch_sizes + 1, sizeof *s->before);
+}
+
+int mrc_job_run(const struct mrc_job *job, struct mrc_results *res, struct diag *d)
 {
     struct sinks s;
-    *c = (struct mrc_curve){0};
+    *res = (struct mrc_results){0};
+    struct mrc_curve *c = &res->curve;
     int rc = sinks_open(job, &s, d);
     if (rc == 0)
         rc = mrc_sizes_parse(job->sizes, &c->size, &c->n, d);
-    if (rc == 0)
-        rc = read_trace(job, &s, d);
+    if (rc == 0) {
+        prepare(job, &s, res);
+        rc = read_trace(job, &s, res, d);
+    }
     if (rc == 0) {
         totals(&s, c);
         if (!c->size)
@@ -154,8 +253,44 @@ int mrc_job_run(const struct mrc_job *job, struct mrc_curve *c, struct diag *d)
         else
             exact_points(&s, c);
     } else {
-        mrc_curve_free(c);
+        mrc_results_free(res);
     }
     sinks_close(&s);
     return rc;
+}
+
+void mrc_results_free(struct mrc_results *res)
+{
+    mrc_curve_free(&res->curve);
+    mrc_wss_free(res->wss);
+    for (uint64_t i = 0; i < res->n_epochs; i++)
+        free(res->epoch[i].misses);
+    free(res->epoch);
+    free(res->epoch_size);
+    *res = (struct mrc_results){0};
+}
+
+void mrc_wss_print(const struct mrc_wss *w, FILE *f)
+{
+    const struct mrc_wss_window *k;
+    uint64_t n = mrc_wss_windows(w, &k);
+    fputs("window,accesses,distinct,written\n", f);
+    for (uint64_t i = 0; i < n; i++)
+        fprintf(f, "%llu,%llu,%llu,%llu\n", (unsigned long long)i, (unsigned long long)k[i].accesses,
+                (unsigned long long)k[i].distinct, (unsigned long long)k[i].written);
+}
+
+void mrc_epochs_print(const struct mrc_results *res, FILE *f)
+{
+    fputs("window,size,misses,accesses,miss_ratio\n", f);
+    for (uint64_t e = 0; e < res->n_epochs; e++) {
+        const struct mrc_epoch *k = &res->epoch[e];
+        for (uint64_t i = 0; i < res->n_epoch_sizes && k->accesses > 0; i++) {
+            if (i > 0 && res->epoch_size[i - 1] >= res->curve.distinct)
+                break; /* larger caches miss no less */
+            fprintf(f, "%llu,%llu,%llu,%llu,%.9f\n", (unsigned long long)k->window,
+                    (unsigned long long)res->epoch_size[i], (unsigned long long)k->misses[i],
+                    (unsigned long long)k->accesses, (double)k->misses[i] / (double)k->accesses);
+        }
+    }
 }

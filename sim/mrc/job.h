@@ -5,8 +5,10 @@
 
 #include "sim/mrc/curve.h"
 #include "sim/mrc/unit.h"
+#include "sim/mrc/wss.h"
 
 enum mrc_method { MRC_EXACT, MRC_SAMPLED };
+enum mrc_clock { MRC_BY_RECORDS, MRC_BY_INSTRUCTIONS, MRC_BY_NS };
 
 struct mrc_job {
     const char *path; /* "-" = standard input */
@@ -18,12 +20,37 @@ struct mrc_job {
     double rate;        /* sampled only */
     uint32_t n_seeds;   /* sampled only: >= 2 gives mean and standard error over seeds 1.. in one pass */
     const char *sizes;  /* "auto" or "N,N,..." */
+    bool dirty;         /* write-backs too (exact lru only) */
+    bool wss;           /* working sets of each window */
+    bool epochs;        /* the curve of each window (exact lru only) */
+    enum mrc_clock clock;
+    uint64_t window; /* length of a window by that clock; > 0 if wss or epochs */
     /* Called now and then while reading; may be NULL. total_bytes is 0 for a pipe. */
     void (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
     void *progress_ctx;
 };
 
-/* Fills *c, which mrc_curve_free empties. -1 after fail(). */
-int mrc_job_run(const struct mrc_job *job, struct mrc_curve *c, struct diag *d);
+struct mrc_epoch {
+    uint64_t window, accesses;
+    uint64_t *misses; /* at the sizes of the list of epochs */
+};
+
+struct mrc_results {
+    struct mrc_curve curve;
+    struct mrc_wss *wss; /* NULL if not asked for */
+    struct mrc_epoch *epoch;
+    uint64_t n_epochs, epoch_cap;
+    uint64_t *epoch_size; /* the sizes given, or powers of two for auto */
+    uint64_t n_epoch_sizes;
+};
+
+/* Fills *res, which mrc_results_free empties. -1 after fail(). */
+int mrc_job_run(const struct mrc_job *job, struct mrc_results *res, struct diag *d);
+void mrc_results_free(struct mrc_results *res);
+
+/* "window,accesses,distinct,written" and a line a window. */
+void mrc_wss_print(const struct mrc_wss *w, FILE *f);
+/* "window,size,misses,accesses,miss_ratio" and a line for each size of each window. */
+void mrc_epochs_print(const struct mrc_results *res, FILE *f);
 
 #endif
