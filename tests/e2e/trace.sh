@@ -70,6 +70,17 @@ check "samples repeat" $?
 "$QUIRE" trace info "$shipped" --json | grep -q '"records": 1500000'
 check "info --json" $?
 
+# Several analyses in one pass: the windows' curves add up to the whole one, the working sets to the accesses.
+"$QUIRE" mrc "$shipped" --dirty --sizes 16,256 --wss "$tmp/w.csv" --epochs "$tmp/e.csv" --window 20000000 \
+    --window-by instructions -o "$tmp/m.csv"
+check "several analyses" $?
+awk -F, 'FNR > 1 && FILENAME ~ /e.csv/ { m[$2] += $3 }
+    FNR > 1 && FILENAME ~ /w.csv/ { a += $2; if ($4 > $3) bad = 1 }
+    FNR > 1 && FILENAME ~ /m.csv/ { if (m[$1] != $2 || a != $3 || $5 > $2) bad = 1; rows++ }
+    END { exit bad || rows != 2 }' "$tmp/e.csv" "$tmp/w.csv" "$tmp/m.csv"
+check "windows add up" $?
+refused "windows of time without times" "has no times" "$QUIRE" mrc "$shipped" --wss "$tmp/x" --window-by ns
+
 # Help, and mistakes in words and options.
 for verb in info import export cut; do
     "$QUIRE" trace $verb --help | grep -q "usage: quire trace $verb"
