@@ -261,11 +261,11 @@ static void emit(struct mrc *s, struct vm *v)
     for (uint32_t i = 0; i < v->n_groups; i++)
         misses += v->group[i].hits;
     double total = misses ? (double)misses : 1.0;
-    snprintf(label, sizeof label, s->epoch ? "%s epoch %u" : "%s", s->core->vm_name(s->core, v->id),
+    snprintf(label, sizeof label, s->epoch ? "%s observed, epoch %u" : "%s observed", s->core->vm_name(s->core, v->id),
              (unsigned)v->epochs);
     for (uint32_t i = 0; i <= v->n_groups; i++) {
         double pages = (double)reach * (double)v->m / (double)v->k;
-        s->core->series(s->core, "mrc_observed", label, "pages", pages, (double)misses / total);
+        s->core->series(s->core, "miss_ratio", label, "pages", pages, (double)misses / total);
         s->core->series(s->core, "mrc_observed_misses", label, "pages", pages, (double)misses);
         if (i < v->n_groups) {
             misses -= v->group[i].hits;

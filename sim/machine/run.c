@@ -241,15 +241,17 @@ static void report_curve(struct run *r, uint32_t vm)
 {
     const struct mrc_lru *c = r->curve[vm];
     uint64_t distinct = mrc_lru_distinct(c), all = mrc_lru_accesses(c), hits = 0, d = 0;
+    char *label = xasprintf("%s true", r->m->hv.vm[vm]->name), *key;
     for (uint64_t size = 1; all; size = size < 64 ? size + 1 : size + (1ull << (63 - __builtin_clzll(size) - 4))) {
         size = min_u64(size, distinct);
         while (d < size)
             hits += mrc_lru_hits_at(c, ++d);
-        result_point(r->out, "miss_ratio", "true", "pages", (double)size, (double)(all - hits) / (double)all);
+        result_point(r->out, "miss_ratio", label, "pages", (double)size, (double)(all - hits) / (double)all);
         if (size == distinct)
             break;
     }
-    char *key = xasprintf("vm.%s.distinct_pages", r->m->hv.vm[vm]->name);
+    free(label);
+    key = xasprintf("vm.%s.distinct_pages", r->m->hv.vm[vm]->name);
     result_set(r->out, key, distinct);
     free(key);
 }

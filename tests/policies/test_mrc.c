@@ -257,7 +257,7 @@ Test(policy_mrc, a_sample_estimates_the_curve)
     cr_assert_eq(the_vm(g), NULL);
     double error = 0, n = 0;
     for (uint32_t i = 0; i < g->n_points; i++)
-        if (strcmp(g->point[i].name, "mrc_observed") == 0) {
+        if (strcmp(g->point[i].name, "miss_ratio") == 0) {
             double d = g->point[i].y - (double)stack_misses(st, (uint64_t)g->point[i].x) / 60000;
             error += d < 0 ? -d : d;
             n++;
