@@ -3,6 +3,7 @@
 #include "sim/base/outfile.h"
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
+#include "sim/cli/mrc.h"
 #include "sim/mrc/job.h"
 #include "sim/mrc/plot.h"
 
@@ -160,6 +161,8 @@ static int run(const struct mrc_args *a, const char *path, struct diag *d)
 
 int cmd_mrc(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "split") == 0)
+        return cmd_mrc_split(argc - 1, argv + 1);
     struct mrc_args a = {.unit = "page",
                          .page_size = "4KiB",
                          .method = "exact",
@@ -197,7 +200,7 @@ int cmd_mrc(int argc, char **argv)
                               table,
                               "An access that crosses a page counts on both pages, a disk request on every page or\n"
                               "block it touches. exact holds for lru at every size; other policies are simulated,\n"
-                              "one cache a size."};
+                              "one cache a size. quire mrc split --help: memory for several machines from curves."};
     struct diag d = {0};
     const char *path = NULL;
     int n = args_parse(&args, argc, argv, &path, 1, &d);

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside sim/cli: the second verb of quire mrc. */
+#ifndef QUIRE_CLI_MRC_H
+#define QUIRE_CLI_MRC_H
+
+int cmd_mrc_split(int argc, char **argv);
+
+#endif
