@@ -65,7 +65,7 @@ cppcheck --quiet --std=c11 --error-exitcode=1 --enable=portability --inline-supp
     -D__GNUC__ -DQUIRE_BUILD_ID='""' -I. -Iinclude sim policies || complain cppcheck
 
 # shellcheck disable=SC2086
-grep -nE 'TODO|FIXME|XXX' $sources && complain "unfinished marks"
+grep -nwE 'TODO|FIXME|XXX' $sources && complain "unfinished marks"
 # shellcheck disable=SC2086
 grep -nE '[[:space:]]+$' $sources && complain "trailing spaces"
 exit $bad

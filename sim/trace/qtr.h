@@ -22,7 +22,7 @@ struct qtr_column {
 
 static inline uint64_t qtr_zigzag(uint64_t d)
 {
-    return (d << 1) ^ (uint64_t)((int64_t)d >> 63);
+    return (d << 1) ^ -(d >> 63);
 }
 static inline uint64_t qtr_unzigzag(uint64_t z)
 {

@@ -25,6 +25,7 @@ const struct trace_format_desc *trace_format_at(uint32_t i)
 
 const char *trace_at(const struct trace_reader *r, uint64_t offset, struct trace_place *buf)
 {
+    /* cppcheck-suppress ctuuninitvar ; it is written here */
     snprintf(buf->text, sizeof buf->text, "%.400s: byte %llu%s", r->s->name, (unsigned long long)offset,
              r->s->codec ? " of the decompressed stream" : "");
     return buf->text;

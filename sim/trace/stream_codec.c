@@ -166,7 +166,7 @@ static bool is_zlib_json(const uint8_t *p, uint64_t n)
 {
     if (n < 8 || p[0] != 0x78 || ((uint32_t)p[0] << 8 | p[1]) % 31 != 0)
         return false;
-    uint8_t out[16];
+    uint8_t out[16] = {0};
     z_stream z = {
         .next_in = (uint8_t *)(uintptr_t)p, .avail_in = n < 512 ? (uInt)n : 512, .next_out = out, .avail_out = 16};
     if (inflateInit(&z) != Z_OK)
