@@ -13,6 +13,7 @@ static const struct {
     int (*run)(int argc, char **argv);
     const char *help;
 } commands[] = {
+    {"run", cmd_run, "run an experiment file: its sweeps, its verdicts"},
     {"replay", cmd_replay, "one run without an experiment file: a trace or a generator on a machine"},
     {"mrc", cmd_mrc, "miss-ratio curves of a trace"},
     {"trace", cmd_trace, "look at traces, convert and cut them"},

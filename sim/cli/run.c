@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* quire run: an experiment file becomes runs, tables and verdicts. */
+#include "sim/base/outfile.h"
+#include "sim/base/types.h"
+#include "sim/cli/args.h"
+#include "sim/cli/commands.h"
+#include "sim/machine/expect.h"
+#include "sim/machine/run.h"
+#include "sim/machine/sweep.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct run_args {
+    const char *out, *point;
+    const char *set[64];
+    uint32_t n_set;
+    uint64_t jobs;
+    bool check_config, help_keys;
+};
+
+/* --set KEY=VALUE may be given many times, and with other options between: taken out of argv before the table parses.
+ */
+static int take_sets(int *argc, char **argv, struct run_args *a, struct diag *d)
+{
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        const char *value = NULL;
+        if (strncmp(argv[i], "--set=", 6) == 0)
+            value = argv[i] + 6;
+        else if (strcmp(argv[i], "--set") == 0 && i + 1 < *argc)
+            value = argv[++i];
+        if (!value) {
+            argv[kept++] = argv[i];
+            continue;
+        }
+        if (a->n_set == N_ELEMS(a->set))
+            return fail(d, "--set: more than %zu of them", N_ELEMS(a->set));
+        a->set[a->n_set++] = value;
+    }
+    *argc = kept;
+    return 0;
+}
+
+static void on_progress(void *ctx, const struct sweep_progress *p)
+{
+    meter_show(ctx, p->n_done, p->n_points);
+}
+
+static int check_config(const struct experiment *e)
+{
+    for (uint32_t i = 0; i < e->n_studies; i++) {
+        const struct study *s = &e->study[i];
+        printf("%s%s%u points\n", s->name, s->name[0] ? ": " : "", s->n_points);
+        for (uint32_t k = 0; k < s->n_points; k++) {
+            char label[512];
+            point_label(s, &s->point[k], label, sizeof label);
+            printf("  %s  %s\n", s->point[k].id, label);
+        }
+    }
+    return EXIT_DONE;
+}
+
+/* The table of each study and all verdicts. */
+static int judge(const struct experiment *e, const char *out, struct verdicts *v, struct diag *d)
+{
+    for (uint32_t i = 0; i < e->n_studies; i++) {
+        const struct study *s = &e->study[i];
+        struct grid *g = grid_load(s, out, d);
+        char *path = xasprintf("%s/%s%sresults.csv", out, s->name, s->name[0] ? "-" : "");
+        int bad = !g || grid_write(g, path, d);
+        if (!bad)
+            expect_judge(s, g, out, v);
+        free(path);
+        grid_free(g);
+        if (bad)
+            return -1;
+    }
+    char *path = xasprintf("%s/verdict.json", out);
+    int bad = verdicts_write(v, e->claim, path, d);
+    free(path);
+    return bad;
+}
+
+static void print_verdicts(const struct verdicts *v)
+{
+    for (uint32_t i = 0; i < v->n; i++) {
+        const struct verdict *x = &v->item[i];
+        printf("%-8s  %s%s%s: %s\n", verdict_words[x->word], x->study, x->study[0] ? ": " : "", x->what, x->detail);
+    }
+}
+
+static int finish(const struct experiment *e, const char *out, const struct sweep_progress *p, struct diag *d)
+{
+    struct verdicts v = {0};
+    if (judge(e, out, &v, d)) {
+        verdicts_free(&v);
+        return args_complain(d);
+    }
+    print_verdicts(&v);
+    printf("%u runs in %s (%u were there already); %u of %u expectations hold\n", p->n_points, out, p->n_skipped,
+           v.n - v.n_false - v.n_unjudged, v.n);
+    int code = v.n_false || v.n_unjudged ? EXIT_JUDGED_FALSE : EXIT_DONE;
+    verdicts_free(&v);
+    return code;
+}
+
+static int run_all(const struct experiment *e, const struct run_args *a, struct diag *d)
+{
+    struct meter meter = {.what = "running"};
+    struct sweep_progress p = {0};
+    const struct sweep_options opt = {.out = a->out,
+                                      .jobs = (uint32_t)a->jobs,
+                                      .only = a->point[0] ? a->point : NULL,
+                                      .progress = on_progress,
+                                      .ctx = &meter};
+    int end = sweep_run(e, &opt, &p, d);
+    meter_end(&meter);
+    if (end >= SWEEP_SIGNAL) {
+        fprintf(stderr, "quire: stopped; the same command goes on where it was\n");
+        signal(end - SWEEP_SIGNAL, SIG_DFL);
+        raise(end - SWEEP_SIGNAL);
+    }
+    if (end != SWEEP_DONE) {
+        args_complain(d);
+        return end;
+    }
+    return opt.only ? EXIT_DONE : finish(e, a->out, &p, d);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct run_args a = {.out = "", .point = "", .jobs = 1};
+    const char *engine = "local", *help = "";
+    const struct arg table[] = {
+        {"out", 'o', "DIR", ARG_STRING, &a.out, "where results go [out/NAME of the file]"},
+        {"jobs", 'j', "N", ARG_UINT, &a.jobs, "points run at the same time [1]"},
+        {"set", 0, "KEY=VALUE", ARG_STRING, &help, "overrides a key; may be given many times"},
+        {"point", 0, "ID", ARG_STRING, &a.point, "run only the point of that run id"},
+        {"check-config", 0, NULL, ARG_FLAG, &a.check_config, "find what is wrong, list the points, run nothing"},
+        {"engine", 0, "local", ARG_STRING, &engine, "where points run: on this machine [local]"},
+        {"keys", 0, NULL, ARG_FLAG, &a.help_keys, "print every key of an experiment file with its unit and default"},
+        {0},
+    };
+    const struct args about = {
+        "quire run EXPERIMENT.conf [OPTION]...",
+        "Runs every point of an experiment that has no result yet, then judges its expectations.\n"
+        "Exit code 1 if one of them does not hold.",
+        table, "Example:\n  quire run experiments/quickstart.conf --out out/quickstart -j2\n"};
+    struct diag d = {0};
+    const char *word[1];
+    if (take_sets(&argc, argv, &a, &d))
+        return args_complain(&d);
+    /* -jN and -j N are both usual. */
+    int n = args_parse(&about, argc, argv, word, 1, &d);
+    if (n == ARGS_HELP)
+        return EXIT_DONE;
+    if (n >= 0 && a.help_keys) {
+        char *text = conf_help(&experiment_schema, "");
+        fputs(text, stdout);
+        free(text);
+        return EXIT_DONE;
+    }
+    if (n == 0)
+        fail(&d, "run: found no experiment file (quire run --help)");
+    if (n > 0 && (a.jobs == 0 || a.jobs > 1024))
+        n = fail(&d, "--jobs: found %llu, expected 1 to 1024", (unsigned long long)a.jobs);
+    if (n > 0 && strcmp(engine, "local") != 0)
+        n = fail(&d, "--engine: found '%s', expected local", engine);
+    struct experiment *e = n > 0 ? experiment_load(word[0], NULL, a.set, a.n_set, &run_ops, &d) : NULL;
+    if (!e)
+        return args_complain(&d);
+    char *out = NULL;
+    if (!a.out[0]) {
+        const char *base = strrchr(word[0], '/') ? strrchr(word[0], '/') + 1 : word[0];
+        a.out = out = xasprintf("out/%.*s", (int)strcspn(base, "."), base);
+    }
+    int code = a.check_config ? check_config(e) : run_all(e, &a, &d);
+    experiment_free(e);
+    free(out);
+    return code;
+}
