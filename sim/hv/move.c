@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Page moves between nodes, a batch at a time: allocate on the target and write-protect; copy line by line through the
- * memory system; when the copy is done, pages that were written meanwhile are copied again, the others switch their
- * leaf; one shootdown for the batch; the old frames are freed. The vCPUs run on while a batch is copied. */
+/* Page moves between nodes, by a worker on the last CPU of the target node, a batch at a time: allocate on the target
+ * and write-protect; copy line by line through the memory system; when the copy is done, pages that were written
+ * meanwhile are copied again, the others switch their leaf; one shootdown for the batch; the old frames are freed. The
+ * vCPUs run on while a batch is copied. */
 #include "sim/hv/hv.h"
 
 #include <stdlib.h>
@@ -24,6 +25,8 @@ struct hv_move {
     struct job batch[BATCH];
     uint32_t n_batch;
     bool is_copying;
+    uint32_t at;   /* job of the batch that is being copied */
+    uint64_t done; /* bytes of it that are */
 };
 
 static struct hv_move *engine(struct hv *hv)
@@ -53,9 +56,11 @@ int32_t move_queue(struct hv *hv, uint32_t cpu, uint32_t vm, const uint64_t *gpa
     struct hv_move *e = engine(hv);
     uint32_t taken = (uint32_t)min_u64(n, QUEUE_MAX - e->n);
     bool idle = move_pending(hv) == 0;
+    uint32_t worker = (node + 1) * (uint32_t)hv->conf.cores - 1;
+    hv_charge(hv, cpu, taken * hv->conf.leaf_read_cycles);
     for (uint32_t i = 0; i < taken; i++)
         e->queue[(e->head + e->n++) % QUEUE_MAX] =
-            (struct job){.gpa = gpa[i], .rate = rate, .vm = vm, .node = node, .cpu = cpu};
+            (struct job){.gpa = gpa[i], .rate = rate, .vm = vm, .node = node, .cpu = worker};
     if (idle && taken)
         heap_push(&hv->events, hv->now_ps, EVENT_MOVE, 0);
     return (int32_t)taken;
@@ -125,9 +130,9 @@ static void restore_write(struct hv *hv, const struct job *j)
     ept_write(&hv->vm[j->vm]->ept, &l);
 }
 
-/* Copies the page from start on; answers when the last line is written. Reads and writes go through the caches of the
- * copying CPU, COPY_OVERLAP of them at a time. */
-static ps_t copy(struct hv *hv, const struct job *j, ps_t start)
+/* Copies bytes [from_byte, to_byte) of the page from start on; answers when the last line is written. Reads and writes
+ * go through the caches of the copying CPU, COPY_OVERLAP of them at a time. */
+static ps_t copy(struct hv *hv, const struct job *j, uint64_t from_byte, uint64_t to_byte, ps_t start)
 {
     struct ept_leaf l;
     ps_t slot[COPY_OVERLAP], last = start;
@@ -136,7 +141,7 @@ static ps_t copy(struct hv *hv, const struct job *j, ps_t start)
     uint64_t from = ept_mfn(l.entry) << (PAGE_SHIFT - LINE_SHIFT), to = j->new_mfn << (PAGE_SHIFT - LINE_SHIFT);
     for (uint32_t i = 0; i < COPY_OVERLAP; i++)
         slot[i] = start;
-    for (uint64_t i = 0; i < 1ull << (LEVEL_SHIFT(j->level) - LINE_SHIFT); i++) {
+    for (uint64_t i = from_byte >> LINE_SHIFT; i < to_byte >> LINE_SHIFT; i++) {
         ps_t read = cache_access(hv->caches, j->cpu, from + i, CACHE_READ, slot[i % COPY_OVERLAP]);
         slot[i % COPY_OVERLAP] = read;
         last = max_u64(last, cache_ntstore(hv->caches, j->cpu, to + i, read));
@@ -144,16 +149,10 @@ static ps_t copy(struct hv *hv, const struct job *j, ps_t start)
     return last;
 }
 
-static ps_t rate_limit(const struct job *j, ps_t start)
-{
-    return j->rate ? start + (ps_t)((unsigned __int128)PS_PER_S * (1ull << LEVEL_SHIFT(j->level)) / j->rate) : start;
-}
-
-/* Copies the whole batch; the copying CPU is busy for as long as it takes. */
-static void begin_copy(struct hv *hv, ps_t now)
+/* Write-protects the whole batch. */
+static void begin_copy(struct hv *hv)
 {
     struct hv_move *e = hv->move;
-    ps_t t = now, limit = now;
     bool vm_done[256] = {false};
     for (uint32_t i = 0; i < e->n_batch; i++)
         write_protect(hv, &e->batch[i]);
@@ -162,19 +161,33 @@ static void begin_copy(struct hv *hv, ps_t now)
             vm_done[e->batch[i].vm] = true;
             hv_shootdown(hv, hv->vm[e->batch[i].vm], e->batch[i].cpu);
         }
-    for (uint32_t i = 0; i < e->n_batch; i++) {
-        t = copy(hv, &e->batch[i], t);
-        limit = rate_limit(&e->batch[i], limit);
-    }
-    struct core *c = &hv->cpu[e->batch[0].cpu].core;
-    if (hv->cpu[e->batch[0].cpu].n_vcpus == 0) {
-        c->now_ps = max_u64(c->now_ps, t);
-    } else { /* a vCPU shares the CPU: it waits that long */
-        c->now_ps += t - now;
-        c->stats.exit_ps += t - now;
-    }
     e->is_copying = true;
-    heap_push(&hv->events, max_u64(t, limit), EVENT_MOVE, 0);
+    e->at = 0;
+    e->done = 0;
+}
+
+/* One piece of 4 KiB: short enough that the channels are not booked far ahead of the vCPUs' own accesses. The next
+ * piece follows when this one is done and the rate allows. */
+static void copy_piece(struct hv *hv, ps_t now)
+{
+    struct hv_move *e = hv->move;
+    const struct job *j = &e->batch[e->at];
+    struct cpu *cpu = &hv->cpu[j->cpu];
+    ps_t end = copy(hv, j, e->done, e->done + PAGE_BYTES, now), next = end;
+    if (j->rate)
+        next = max_u64(next, now + (ps_t)((unsigned __int128)PS_PER_S * PAGE_BYTES / j->rate));
+    if (cpu->n_vcpus == 0) {
+        cpu->core.now_ps = max_u64(cpu->core.now_ps, end);
+    } else { /* a vCPU shares the CPU: it waits that long */
+        cpu->core.now_ps += end - now;
+        cpu->core.stats.exit_ps += end - now;
+    }
+    e->done += PAGE_BYTES;
+    if (e->done == 1ull << LEVEL_SHIFT(j->level)) {
+        e->at++;
+        e->done = 0;
+    }
+    heap_push(&hv->events, next, EVENT_MOVE, 0);
 }
 
 /* The leaf points to the new frame from now on. */
@@ -210,10 +223,12 @@ static void finish_batch(struct hv *hv, ps_t now)
             again[n_again++] = *j;
             continue;
         }
-        if (j->written) /* stopped: nobody runs while this copy is made, so it counts for everybody */
+        /* A page that is written over and over is stopped: nobody runs while its last copy is made. */
+        ps_t stop_ps = j->written ? copy(hv, j, 0, 1ull << LEVEL_SHIFT(j->level), now) - now : 0;
+        if (stop_ps)
             for (uint32_t k = 0; k < hv->vm[j->vm]->n_vcpus; k++) {
                 struct core *c = &hv->cpu[hv->vm[j->vm]->vcpu[k].cpu].core;
-                c->now_ps += copy(hv, j, now) - now;
+                c->now_ps += stop_ps;
             }
         old[n_finished] = ept_find(&hv->vm[j->vm]->ept, j->gpa, &l) ? ept_mfn(l.entry) : MFN_NONE;
         switch_leaf(hv, j);
@@ -237,6 +252,10 @@ static void finish_batch(struct hv *hv, ps_t now)
 void move_step(struct hv *hv, ps_t now)
 {
     struct hv_move *e = hv->move;
+    if (e->is_copying && e->at < e->n_batch) {
+        copy_piece(hv, now);
+        return;
+    }
     if (e->is_copying)
         finish_batch(hv, now);
     while (e->n_batch < BATCH && e->n) {
@@ -246,8 +265,10 @@ void move_step(struct hv *hv, ps_t now)
         if (prepare(hv, &j))
             e->batch[e->n_batch++] = j;
     }
-    if (e->n_batch && !e->is_copying)
-        begin_copy(hv, now);
+    if (e->n_batch && !e->is_copying) {
+        begin_copy(hv);
+        copy_piece(hv, now);
+    }
 }
 
 bool move_was_written(struct hv *hv, struct vm *vm, uint64_t gpa)

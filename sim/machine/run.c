@@ -236,13 +236,13 @@ static void report_node(struct run *r, uint32_t i)
         }
 }
 
-/* The true curve at 1..64 pages and then 16 sizes an octave. */
+/* The true curve at every size up to 4096 pages and then at 256 sizes an octave. */
 static void report_curve(struct run *r, uint32_t vm)
 {
     const struct mrc_lru *c = r->curve[vm];
     uint64_t distinct = mrc_lru_distinct(c), all = mrc_lru_accesses(c), hits = 0, d = 0;
     char *label = xasprintf("%s true", r->m->hv.vm[vm]->name), *key;
-    for (uint64_t size = 1; all; size = size < 64 ? size + 1 : size + (1ull << (63 - __builtin_clzll(size) - 4))) {
+    for (uint64_t size = 1; all; size = size < 4096 ? size + 1 : size + (1ull << (63 - __builtin_clzll(size) - 8))) {
         size = min_u64(size, distinct);
         while (d < size)
             hits += mrc_lru_hits_at(c, ++d);
