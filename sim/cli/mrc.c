@@ -180,7 +180,7 @@ int cmd_mrc(int argc, char **argv)
         {"method", 'm', "M", ARG_STRING, &a.method, "exact, or sampled in at most 16 MiB (default exact)"},
         {"rate", 'r', "R", ARG_REAL, &a.rate, "sampled: share of the ids that is enough (default 0.01)"},
         {"seeds", 0, "N", ARG_UINT, &a.seeds, "sampled: mean and standard error of N samples (default 1)"},
-        {"policy", 'p', "P", ARG_STRING, &a.policy, "lru, fifo, clock, opt, s3fifo or arc (default lru)"},
+        {"policy", 'p', "P", ARG_STRING, &a.policy, "lru, fifo, clock, opt, s3fifo, arc or lirs (default lru)"},
         {"sizes", 's', "N,..", ARG_STRING, &a.sizes, "cache sizes in units, or auto: 1..64, then 16 an octave"},
         {"dirty", 0, NULL, ARG_FLAG, &a.dirty, "a column with the write-backs of each size (exact lru)"},
         {"wss", 0, "FILE", ARG_STRING, &a.wss, "working set of each window: accesses, distinct, written"},

@@ -3,6 +3,7 @@
 #include "sim/mrc/policy.h"
 
 #include "sim/mrc/list.h"
+#include "sim/mrc/policy_lirs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -304,6 +305,7 @@ static const struct mrc_policy policies[] = {
     {"opt", "Belady's optimum with demand paging", opt_misses, true},
     {"s3fifo", "S3-FIFO: small, main and ghost queue", s3_misses, false},
     {"arc", "adaptive replacement cache", arc_misses, false},
+    {"lirs", "low inter-reference recency set", mrc_lirs_misses, false},
 };
 
 const struct mrc_policy *mrc_policy_at(uint32_t i)
@@ -317,6 +319,6 @@ const struct mrc_policy *mrc_policy_named(const char *name, struct diag *d)
         if (strcmp(policies[i].name, name) == 0)
             return &policies[i];
     }
-    fail(d, "unknown policy '%s', expected lru, fifo, clock, opt, s3fifo or arc", name);
+    fail(d, "unknown policy '%s', expected lru, fifo, clock, opt, s3fifo, arc or lirs", name);
     return NULL;
 }
