@@ -208,28 +208,36 @@ static char *unxz(const char *path)
     return t;
 }
 
+/* The sample as damo wrote it: in the shared folder it has a layer of xz around its zlib. */
+static struct trace_reader *open_damo(uint8_t **bytes)
+{
+    char path[512];
+    shared(path, sizeof path, "damon/damo_damon.data.xz");
+    static uint8_t packed[1 << 20];
+    FILE *f = fopen(path, "rb");
+    cr_assert_not_null(f);
+    size_t n = fread(packed, 1, sizeof packed, f), in = 0, out = 0;
+    fclose(f);
+    *bytes = malloc(1 << 20);
+    uint64_t limit = 1 << 28;
+    cr_assert_eq(lzma_stream_buffer_decode(&limit, 0, NULL, packed, &in, n, *bytes, &out, 1 << 20), LZMA_OK);
+    d = (struct diag){0};
+    struct trace_reader *r = trace_open_memory(*bytes, out, "damon.data", NULL, &d);
+    cr_assert_not_null(r, "%s", d.text);
+    cr_assert_str_eq(trace_info(r)->format, "damo");
+    cr_assert_str_eq(trace_info(r)->compression, "zlib");
+    return r;
+}
+
 /* damo's own report of the same record: region by region, "start-end ( length) nr_accesses age". */
-Test(importers, damo_agrees_with_its_own_report)
+Test(importers, damo_agrees_with_its_own_regions)
 {
     char path[512];
     if (!shared(path, sizeof path, "damon/damo_expect_report-raw.xz"))
         cr_skip_test("%s is not here", path);
     char *report = unxz(path), *save = NULL;
-    shared(path, sizeof path, "damon/damo_damon.data.xz");
-    d = (struct diag){0};
-    struct trace_reader *r = trace_open(path, NULL, &d);
-    if (!r) { /* xz around zlib: the outer layer is taken off first, as damo's file has only the inner one */
-        static uint8_t packed[1 << 20], plain[1 << 20];
-        FILE *f = fopen(path, "rb");
-        size_t n = fread(packed, 1, sizeof packed, f), in = 0, out = 0;
-        fclose(f);
-        uint64_t limit = 1 << 28;
-        cr_assert_eq(lzma_stream_buffer_decode(&limit, 0, NULL, packed, &in, n, plain, &out, sizeof plain), LZMA_OK);
-        d = (struct diag){0};
-        r = trace_open_memory(plain, out, "damon.data", NULL, &d);
-    }
-    cr_assert_not_null(r, "%s", d.text);
-    cr_assert_str_eq(trace_info(r)->format, "damo");
+    uint8_t *bytes;
+    struct trace_reader *r = open_damo(&bytes);
     uint32_t regions = 0;
     int k;
     for (char *line = strtok_r(report, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
@@ -248,5 +256,55 @@ Test(importers, damo_agrees_with_its_own_report)
     cr_assert_gt(regions, 100);
     cr_assert_eq(trace_read(r, rec, 1, &d), 0, "%s", d.text);
     trace_close(r);
+    free(bytes);
+    free(report);
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* damo's report of working set sizes: bytes of the regions with accesses, of each snapshot but the first twenty; the
+ * average and a hundred percentiles. */
+Test(importers, damo_agrees_with_its_own_working_sets)
+{
+    char path[512];
+    if (!shared(path, sizeof path, "damon/damo_expect_report-wss.xz"))
+        cr_skip_test("%s is not here", path);
+    char *report = unxz(path), *save = NULL;
+    uint8_t *bytes;
+    struct trace_reader *r = open_damo(&bytes);
+    static uint64_t wss[4096];
+    uint64_t n = 0, now = 0, sum = 0;
+    while (trace_read(r, rec, 1, &d) == 1) {
+        if (rec[0].kind != TRACE_REGION)
+            continue;
+        if (n == 0 || rec[0].time_ns != now)
+            wss[n++] = 0;
+        now = rec[0].time_ns;
+        wss[n - 1] += rec[0].size ? (uint64_t)rec[0].arg << 12 : 0;
+    }
+    cr_assert_eq(n, 543);
+    const uint64_t *later = wss + 20;
+    n -= 20;
+    for (uint64_t i = 0; i < n; i++)
+        sum += later[i];
+    qsort(wss + 20, n, sizeof *wss, compare_u64);
+    uint32_t rows = 0;
+    for (char *line = strtok_r(report, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        unsigned long average, percentile, size;
+        if (sscanf(line, "# avr:\t%lu", &average) == 1)
+            cr_assert_eq(sum / n, average);
+        if (sscanf(line, "%lu %lu |", &percentile, &size) != 2)
+            continue;
+        uint64_t at = percentile * n / 100;
+        cr_assert_eq(later[at < n ? at : n - 1], size, "percentile %lu", percentile);
+        rows++;
+    }
+    cr_assert_eq(rows, 100);
+    trace_close(r);
+    free(bytes);
     free(report);
 }
