@@ -12,9 +12,10 @@ struct generator {
     const struct vm_conf *conf;
     struct rng rng;
     uint32_t kind, vcpu;
-    uint64_t left;     /* operations still to make */
-    uint64_t position; /* stream, chase, log: next offset */
-    uint64_t step;     /* log-append: lines of the current record done; phase: operations done */
+    uint64_t left;      /* operations still to make */
+    uint64_t init_page; /* pages that the initial pass has written */
+    uint64_t position;  /* stream, chase, log: next offset */
+    uint64_t step;      /* log-append: lines of the current record done; phase: operations done */
     uint64_t pages, lines;
     double zipf_s, zipf_h_first, zipf_h_last, zipf_cut;
 };
@@ -208,6 +209,8 @@ int generator_next(void *state, struct trace_rec *out, uint32_t max, struct diag
     struct generator *g = state;
     uint32_t n = 0;
     (void)d;
+    while (n < max && g->conf->init && g->init_page < g->pages)
+        out[n++] = make(g, TRACE_WRITE, BASE_GVA + g->init_page++ * PAGE_BYTES, 8);
     while (n < max && g->left)
         out[n++] = kinds[g->kind].next(g);
     return (int)n;

@@ -21,6 +21,7 @@ struct vm_conf {
     const char *format;    /* of a trace without a signature; "" = by content */
     uint64_t accesses;     /* generator: records each vCPU makes; trace: at most that many (0 = all) */
     uint64_t footprint_bytes, write_ppm, zipf_ppm, append_bytes, think;
+    uint64_t init; /* generator: every page is written once first, in address order */
     uint64_t move_at_ps, move_to_node;
 };
 extern const struct conf_key vm_keys[];

@@ -32,6 +32,8 @@ const struct conf_key vm_keys[] = {
     {"zipf", CONF_RATIO, K(zipf_ppm), "99%", 0, 5000000, NULL, "generator zipf: the exponent (99% = 0.99)"},
     {"append", CONF_SIZE, K(append_bytes), "256B", 1, 1 << 20, NULL, "generator log-append: bytes of a record"},
     {"think", CONF_UINT, K(think), "4", 0, 1 << 20, NULL, "generator: instructions between accesses"},
+    {"init", CONF_BOOL, K(init), "false", 0, 0, NULL,
+     "generator: first write every page of the footprint once, in order, as a program that loads its data does"},
     {"move_at", CONF_TIME, K(move_at_ps), "0us", 0, 0, NULL, "when the vCPUs move to another node; 0us: never"},
     {"move_to_node", CONF_UINT, K(move_to_node), "0", 0, NUMA_MAX_NODES - 1, NULL, "which node"},
     {0},

@@ -25,6 +25,7 @@ struct hv_move {
     struct job batch[BATCH];
     uint32_t n_batch;
     bool is_copying;
+    bool is_awake; /* an event is under way, or this very step will make one if there is work */
     uint32_t at;   /* job of the batch that is being copied */
     uint64_t done; /* bytes of it that are */
 };
@@ -55,14 +56,15 @@ int32_t move_queue(struct hv *hv, uint32_t cpu, uint32_t vm, const uint64_t *gpa
 {
     struct hv_move *e = engine(hv);
     uint32_t taken = (uint32_t)min_u64(n, QUEUE_MAX - e->n);
-    bool idle = move_pending(hv) == 0;
     uint32_t worker = (node + 1) * (uint32_t)hv->conf.cores - 1;
     hv_charge(hv, cpu, taken * hv->conf.leaf_read_cycles);
     for (uint32_t i = 0; i < taken; i++)
         e->queue[(e->head + e->n++) % QUEUE_MAX] =
             (struct job){.gpa = gpa[i], .rate = rate, .vm = vm, .node = node, .cpu = worker};
-    if (idle && taken)
+    if (taken && !e->is_awake) {
+        e->is_awake = true;
         heap_push(&hv->events, hv->now_ps, EVENT_MOVE, 0);
+    }
     return (int32_t)taken;
 }
 
@@ -268,6 +270,8 @@ void move_step(struct hv *hv, ps_t now)
     if (e->n_batch && !e->is_copying) {
         begin_copy(hv);
         copy_piece(hv, now);
+    } else {
+        e->is_awake = false;
     }
 }
 

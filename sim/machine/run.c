@@ -143,9 +143,6 @@ static void set_outputs(struct run *r)
     hv->seed = r->conf.seed;
     hv->check = r->conf.check;
     hv->sample_ps = r->conf.sample_ps;
-    hv->series = on_series;
-    hv->taint = on_taint;
-    hv->out_ctx = r->out;
     if (r->conf.crash_at)
         hv->crash_at = r->conf.crash_at - 1;
     bool wants_oracle = false;
@@ -318,7 +315,12 @@ static int prepare(struct run *r, const struct conf *conf, struct diag *d)
         machine_bind(conf_find(conf_root(conf), "machine", NULL), &mc, d))
         return -1;
     r->m = machine_new(&mc, d);
-    if (!r->m || add_policies(r, conf, d))
+    if (!r->m)
+        return -1;
+    r->m->hv.series = on_series;
+    r->m->hv.taint = on_taint;
+    r->m->hv.out_ctx = r->out;
+    if (add_policies(r, conf, d))
         return -1;
     set_outputs(r);
     return add_vms(r, conf, d);
