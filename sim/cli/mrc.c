@@ -13,9 +13,9 @@
 
 struct mrc_args {
     const char *format, *columns, *unit, *page_size, *method, *policy, *sizes, *out;
-    const char *wss, *epochs, *clock;
+    const char *wss, *epochs, *heat, *clock;
     double rate;
-    uint64_t seeds, skip, limit, window;
+    uint64_t seeds, skip, limit, window, grain;
     bool json, plot, dirty;
 };
 
@@ -104,6 +104,14 @@ static void print_epochs(const struct mrc_args *a, const struct mrc_results *res
     mrc_epochs_print(res, f);
 }
 
+static void print_heat(const struct mrc_args *a, const struct mrc_results *res, FILE *f)
+{
+    if (a->plot)
+        mrc_heat_plot(res->heat, f);
+    else
+        mrc_heat_print(res->heat, f);
+}
+
 typedef void print_fn(const struct mrc_args *a, const struct mrc_results *res, FILE *f);
 
 /* Prints to the file at path, or to standard output for "-" and NULL. */
@@ -141,11 +149,14 @@ static int run(const struct mrc_args *a, const char *path, struct diag *d)
                           .dirty = a->dirty,
                           .wss = a->wss,
                           .epochs = a->epochs,
-                          .window = a->wss || a->epochs ? a->window : 0,
+                          .heat_grain = a->heat ? a->grain : 0,
+                          .window = a->wss || a->epochs || a->heat ? a->window : 0,
                           .progress = on_progress,
                           .progress_ctx = &meter};
     struct mrc_results res = {0};
     int rc = check_names(a, &job, d);
+    if (rc == 0 && a->heat && a->grain == 0)
+        rc = fail(d, "--heat-grain: found 0, expected a number of units above 0");
     if (rc == 0)
         rc = mrc_job_run(&job, &res, d);
     meter_end(&meter);
@@ -153,6 +164,8 @@ static int run(const struct mrc_args *a, const char *path, struct diag *d)
         rc = print_to(a->wss, print_wss, a, &res, d);
     if (rc == 0 && a->epochs)
         rc = print_to(a->epochs, print_epochs, a, &res, d);
+    if (rc == 0 && a->heat)
+        rc = print_to(a->heat, print_heat, a, &res, d);
     if (rc == 0)
         rc = print_to(a->out, print_curve, a, &res, d);
     mrc_results_free(&res);
@@ -170,6 +183,7 @@ int cmd_mrc(int argc, char **argv)
                          .sizes = "auto",
                          .clock = "records",
                          .window = 1000000,
+                         .grain = 16,
                          .rate = 0.01,
                          .seeds = 1};
     const struct arg table[] = {
@@ -185,13 +199,15 @@ int cmd_mrc(int argc, char **argv)
         {"dirty", 0, NULL, ARG_FLAG, &a.dirty, "a column with the write-backs of each size (exact lru)"},
         {"wss", 0, "FILE", ARG_STRING, &a.wss, "working set of each window: accesses, distinct, written"},
         {"epochs", 0, "FILE", ARG_STRING, &a.epochs, "the curve of each window (exact lru)"},
+        {"heat", 0, "FILE", ARG_STRING, &a.heat, "accesses of each region in each window"},
+        {"heat-grain", 0, "N", ARG_UINT, &a.grain, "units of a region (default 16)"},
         {"window", 0, "N", ARG_UINT, &a.window, "length of a window (default 1000000)"},
         {"window-by", 0, "C", ARG_STRING, &a.clock, "records, instructions or ns (default records)"},
         {"skip", 0, "N", ARG_UINT, &a.skip, "records to pass over first"},
         {"limit", 0, "N", ARG_UINT, &a.limit, "records to use (default: all)"},
         {"output", 'o', "FILE", ARG_STRING, &a.out, "write there; the file appears when it is complete"},
         {"json", 0, NULL, ARG_FLAG, &a.json, "JSON instead of CSV"},
-        {"plot", 0, NULL, ARG_FLAG, &a.plot, "draw the curve with characters instead of CSV"},
+        {"plot", 0, NULL, ARG_FLAG, &a.plot, "draw curve and heat with characters instead of CSV"},
         {0},
     };
     const struct args args = {"quire mrc TRACE [option]...",

@@ -30,7 +30,7 @@ struct sinks {
 static int sinks_open(const struct mrc_job *job, struct sinks *s, struct diag *d)
 {
     *s = (struct sinks){0};
-    if ((job->wss || job->epochs) && job->window == 0)
+    if ((job->wss || job->epochs || job->heat_grain) && job->window == 0)
         return fail(d, "windows need a length above 0");
     if ((job->dirty || job->epochs) && (job->method != MRC_EXACT || strcmp(job->policy, "lru") != 0))
         return fail(d, "write-backs and epochs are for method exact and policy lru");
@@ -125,6 +125,8 @@ static int feed_slowly(struct sinks *s, const struct mrc_job *job, struct mrc_un
             feed(s, ids, k);
             for (uint32_t j = 0; j < k && job->wss; j++)
                 mrc_wss_access(res->wss, window, ids[j], write);
+            for (uint32_t j = 0; j < k && res->heat; j++)
+                mrc_heat_access(res->heat, window, ids[j]);
             for (uint32_t j = 0; j < k && job->dirty; j++)
                 mrc_dirty_access(s->dirty, ids[j], write);
         }
@@ -142,7 +144,7 @@ static int read_trace(const struct mrc_job *job, struct sinks *s, struct mrc_res
     struct trace_rec rec[BATCH];
     uint64_t ids[BATCH], start_ns = 0;
     uint32_t k, batches = 0;
-    const bool slowly = job->wss || job->epochs || job->dirty;
+    const bool slowly = job->wss || job->epochs || job->dirty || job->heat_grain;
     int n = 1;
     if (job->clock == MRC_BY_NS && job->window && !trace_info(r)->has_time)
         n = fail(d, "%s: windows of time were asked for, but this trace has no times", job->path);
@@ -223,6 +225,7 @@ static void prepare(const struct mrc_job *job, struct sinks *s, struct mrc_resul
 {
     const struct mrc_curve *c = &res->curve;
     res->wss = job->wss ? mrc_wss_new() : NULL;
+    res->heat = job->heat_grain ? mrc_heat_new(job->heat_grain) : NULL;
     if (!job->epochs)
         return;
     res->n_epoch_sizes = c->size ? c->n : 32;
@@ -263,6 +266,7 @@ void mrc_results_free(struct mrc_results *res)
 {
     mrc_curve_free(&res->curve);
     mrc_wss_free(res->wss);
+    mrc_heat_free(res->heat);
     for (uint64_t i = 0; i < res->n_epochs; i++)
         free(res->epoch[i].misses);
     free(res->epoch);

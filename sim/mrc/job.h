@@ -4,6 +4,7 @@
 #define QUIRE_MRC_JOB_H
 
 #include "sim/mrc/curve.h"
+#include "sim/mrc/heat.h"
 #include "sim/mrc/unit.h"
 #include "sim/mrc/wss.h"
 
@@ -16,15 +17,16 @@ struct mrc_job {
     enum mrc_unit_kind unit;
     uint8_t shift; /* log2 of the page size */
     enum mrc_method method;
-    const char *policy; /* "lru", or a name of sim/mrc/policy.h (exact only) */
-    double rate;        /* sampled only */
-    uint32_t n_seeds;   /* sampled only: >= 2 gives mean and standard error over seeds 1.. in one pass */
-    const char *sizes;  /* "auto" or "N,N,..." */
-    bool dirty;         /* write-backs too (exact lru only) */
-    bool wss;           /* working sets of each window */
-    bool epochs;        /* the curve of each window (exact lru only) */
+    const char *policy;  /* "lru", or a name of sim/mrc/policy.h (exact only) */
+    double rate;         /* sampled only */
+    uint32_t n_seeds;    /* sampled only: >= 2 gives mean and standard error over seeds 1.. in one pass */
+    const char *sizes;   /* "auto" or "N,N,..." */
+    bool dirty;          /* write-backs too (exact lru only) */
+    bool wss;            /* working sets of each window */
+    bool epochs;         /* the curve of each window (exact lru only) */
+    uint64_t heat_grain; /* ids of a region of the heat map; 0 = none is wanted */
     enum mrc_clock clock;
-    uint64_t window; /* length of a window by that clock; > 0 if wss or epochs */
+    uint64_t window; /* length of a window by that clock; > 0 if wss, epochs or heat */
     /* Called now and then while reading; may be NULL. total_bytes is 0 for a pipe. */
     void (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
     void *progress_ctx;
@@ -37,7 +39,8 @@ struct mrc_epoch {
 
 struct mrc_results {
     struct mrc_curve curve;
-    struct mrc_wss *wss; /* NULL if not asked for */
+    struct mrc_wss *wss;   /* NULL if not asked for */
+    struct mrc_heat *heat; /* NULL if not asked for */
     struct mrc_epoch *epoch;
     uint64_t n_epochs, epoch_cap;
     uint64_t *epoch_size; /* the sizes given, or powers of two for auto */

@@ -72,12 +72,13 @@ check "info --json" $?
 
 # Several analyses in one pass: the windows' curves add up to the whole one, the working sets to the accesses.
 "$QUIRE" mrc "$shipped" --dirty --sizes 16,256 --wss "$tmp/w.csv" --epochs "$tmp/e.csv" --window 20000000 \
-    --window-by instructions -o "$tmp/m.csv"
+    --window-by instructions --heat "$tmp/h.csv" -o "$tmp/m.csv"
 check "several analyses" $?
 awk -F, 'FNR > 1 && FILENAME ~ /e.csv/ { m[$2] += $3 }
     FNR > 1 && FILENAME ~ /w.csv/ { a += $2; if ($4 > $3) bad = 1 }
     FNR > 1 && FILENAME ~ /m.csv/ { if (m[$1] != $2 || a != $3 || $5 > $2) bad = 1; rows++ }
-    END { exit bad || rows != 2 }' "$tmp/e.csv" "$tmp/w.csv" "$tmp/m.csv"
+    FNR > 1 && FILENAME ~ /h.csv/ { heat += $3 }
+    END { exit bad || rows != 2 || heat != a }' "$tmp/e.csv" "$tmp/w.csv" "$tmp/m.csv" "$tmp/h.csv"
 check "windows add up" $?
 refused "windows of time without times" "has no times" "$QUIRE" mrc "$shipped" --wss "$tmp/x" --window-by ns
 

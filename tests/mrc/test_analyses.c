@@ -2,6 +2,7 @@
 /* Working sets and write-backs: against caches written down naively and the published working sets. */
 #include "sim/base/rng.h"
 #include "sim/mrc/dirty.h"
+#include "sim/mrc/heat.h"
 #include "sim/mrc/unit.h"
 #include "sim/mrc/wss.h"
 
@@ -54,6 +55,35 @@ Test(dirty, random_traces_equal_a_cache)
             cr_assert_eq(got[s], naive_writebacks(ids, write, N, s + 1), "round %d size %u: %lu", round, s + 1, got[s]);
         mrc_dirty_free(m);
     }
+}
+
+Test(heat, cells_hold_every_access_once)
+{
+    struct rng r;
+    rng_init(&r, 6, "heat");
+    static uint64_t want[9][40];
+    struct mrc_heat *h = mrc_heat_new(10);
+    for (uint64_t w = 0; w < 9; w++) {
+        for (uint64_t i = rng_below(&r, 400); w != 4 && i > 0; i--) {
+            uint64_t id = rng_below(&r, 390);
+            mrc_heat_access(h, w, id);
+            want[w][id / 10]++;
+        }
+    }
+    const struct mrc_heat_cell *c;
+    uint64_t n = mrc_heat_cells(h, &c);
+    for (uint64_t i = 0; i < n; i++) {
+        cr_assert(i == 0 || c[i].window > c[i - 1].window ||
+                  (c[i].window == c[i - 1].window && c[i].region > c[i - 1].region));
+        cr_assert_eq(c[i].region % 10, 0);
+        cr_assert_gt(c[i].accesses, 0);
+        cr_assert_eq(c[i].accesses, want[c[i].window][c[i].region / 10]);
+        want[c[i].window][c[i].region / 10] = 0;
+    }
+    for (int w = 0; w < 9; w++)
+        for (int i = 0; i < 40; i++)
+            cr_assert_eq(want[w][i], 0);
+    mrc_heat_free(h);
 }
 
 Test(wss, windows)
