@@ -8,30 +8,35 @@
 #include <string.h>
 #include <unistd.h>
 
-char *find_machine(const char *name, struct diag *d)
+char *find_file(const char *tree, const char *installed, struct diag *d)
 {
     char exe[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
     exe[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(exe, '/');
+    char *slash = strrchr(exe, '/'), *found = NULL;
     if (slash)
         *slash = 0;
-    const char *const places[] = {"experiments/machines", "%s/../experiments/machines",
-                                  QUIRE_DATA_DIR "/experiments/machines"};
+    char *place[] = {xstrdup(tree), xasprintf("%s/../%s", exe, tree), xasprintf(QUIRE_DATA_DIR "/%s", installed)};
+    for (size_t i = 0; i < N_ELEMS(place); i++) {
+        if (!found)
+            found = realpath(place[i], NULL);
+        free(place[i]);
+    }
+    if (!found)
+        fail(d, "found no %s here, nor " QUIRE_DATA_DIR "/%s", tree, installed);
+    return found;
+}
+
+char *find_machine(const char *name, struct diag *d)
+{
     if (strchr(name, '/') || strstr(name, ".conf")) {
-        if (access(name, R_OK) == 0)
-            return realpath(name, NULL);
-        fail(d, "--machine: cannot read %s", name);
-        return NULL;
+        char *path = realpath(name, NULL);
+        if (!path)
+            fail(d, "--machine: cannot read %s", name);
+        return path;
     }
-    for (size_t i = 0; i < N_ELEMS(places); i++) {
-        char *folder = i == 1 ? xasprintf("%s/../experiments/machines", exe) : xstrdup(places[i]);
-        char *file = xasprintf("%s/%s.conf", folder, name), *real = realpath(file, NULL);
-        free(folder);
-        free(file);
-        if (real)
-            return real;
-    }
-    fail(d, "--machine: found no %s.conf in experiments/machines or " QUIRE_DATA_DIR "/experiments/machines", name);
-    return NULL;
+    char *tree = xasprintf("experiments/machines/%s.conf", name);
+    char *found = find_file(tree, tree, d);
+    free(tree);
+    return found;
 }

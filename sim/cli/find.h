@@ -5,9 +5,11 @@
 
 #include "sim/base/diag.h"
 
-/* A machine file by name ("cascade-lake-2s") or by path (anything with a '/' or ".conf"): looked for in
- * ./experiments/machines, in ../experiments/machines beside the running program, and where it was installed. The caller
- * frees; NULL after fail(). */
+/* A file that ships, as an absolute path: tree names it in the source tree (looked for below the current folder, and
+ * below the folder above the running program), installed below the installed data. The caller frees; NULL after fail().
+ */
+char *find_file(const char *tree, const char *installed, struct diag *d);
+/* A machine file by name ("cascade-lake-2s") or by path (anything with a '/' or ".conf"). */
 char *find_machine(const char *name, struct diag *d);
 
 #endif

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/machine/report.h"
+
+#include "sim/base/outfile.h"
+#include "sim/base/types.h"
+#include "sim/machine/expect.h"
+#include "sim/machine/plot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- files ---- */
+
+static int write_file(const char *dir, const char *name, const char *text, struct diag *d)
+{
+    char *path = xasprintf("%s/%s", dir, name), *tmp = xasprintf("%s.tmp", path);
+    FILE *f = fopen(tmp, "w");
+    int bad = !f || fputs(text, f) < 0 || fflush(f) || fsync(fileno(f));
+    if (f)
+        bad |= fclose(f) != 0;
+    if (bad || rename(tmp, path)) {
+        bad = fail(d, "%s: cannot be written: %s", path, strerror(errno));
+        unlink(tmp);
+    }
+    free(path);
+    free(tmp);
+    return bad ? -1 : 0;
+}
+
+static int gnuplot(const char *dir, const char *script, struct diag *d)
+{
+    pid_t pid = fork();
+    if (pid < 0)
+        return fail(d, "gnuplot: cannot be started: %s", strerror(errno));
+    if (pid == 0) {
+        if (chdir(dir) == 0)
+            execlp("gnuplot", "gnuplot", script, (char *)NULL);
+        _exit(127);
+    }
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        return fail(d, "gnuplot not found (Debian package gnuplot-nox)");
+    return status ? fail(d, "gnuplot failed on %s/%s", dir, script) : 0;
+}
+
+/* ---- pictures ---- */
+
+/* One block a line: x, median, smallest, largest. */
+static char *data_text(const struct plot_data *p)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    for (uint32_t i = 0; i < p->n; i++) {
+        fprintf(f, "# %s\n", p->line[i].name);
+        for (uint32_t k = 0; k < p->line[i].n; k++) {
+            const struct plot_point *x = &p->line[i].point[k];
+            fprintf(f, "%.17g %.17g %.17g %.17g\n", x->x, x->mid, x->low, x->high);
+        }
+        fputs("\n\n", f);
+    }
+    fclose(f);
+    return text;
+}
+
+/* A text inside gnuplot's double quotes, with its own escapes switched off by `noenhanced`. */
+static void quoted(FILE *f, const char *s)
+{
+    fputc('"', f);
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            fputc('\\', f);
+        fputc(*s, f);
+    }
+    fputc('"', f);
+}
+
+static void label(FILE *f, const char *axis, const char *text)
+{
+    fprintf(f, "set %slabel ", axis);
+    quoted(f, text);
+    fputs(" noenhanced\n", f);
+}
+
+static void ticks(FILE *f, const struct plot_data *p)
+{
+    if (!p->n_ticks && !p->tick_at)
+        return;
+    fputs("set xtics (", f);
+    for (uint32_t i = 0; i < p->n_ticks; i++) {
+        fputs(i ? ", " : "", f);
+        if (p->tick)
+            quoted(f, p->tick[i]);
+        fprintf(f, " %.17g", p->tick_at ? p->tick_at[i] : (double)i);
+    }
+    fputs(p->tick ? ") noenhanced\nset xrange [-0.3:*]\nset offsets 0, 0.3, 0, 0\n" : ")\n", f);
+}
+
+static void curves(FILE *f, const char *name, const struct plot *plot, const struct plot_data *p)
+{
+    for (uint32_t i = 0; i < p->n; i++) {
+        bool dense = p->line[i].n > 24;
+        const char *with = plot->kind == PLOT_SCATTER ? "points" : dense ? "lines" : "linespoints";
+        fprintf(f, "%s '%s.dat' index %u using 1:2 with %s ls %u ", i ? ", \\\n    " : "plot ", name, i, with,
+                i % 8 + 1);
+        if (p->line[i].name[0] && p->n > 1) {
+            fputs("title ", f);
+            quoted(f, p->line[i].name);
+            fputs(" noenhanced", f);
+        } else {
+            fputs("notitle", f);
+        }
+        if (p->has_bars)
+            fprintf(f, ", \\\n     '%s.dat' index %u using 1:2:3:4 with yerrorbars ls %u notitle", name, i, i % 8 + 1);
+    }
+    fputc('\n', f);
+}
+
+static char *script_text(const char *name, const char *style, const struct plot *plot, const struct plot_data *p)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    double cm = plot->is_wide ? 17 : 8.5, high = plot->is_wide ? 7 : 6.2;
+    fprintf(f, "# Draws %s.svg and %s.png from %s.dat.\n%s\n", name, name, name, style);
+    label(f, "x", p->xlabel);
+    label(f, "y", p->ylabel);
+    ticks(f, p);
+    if (plot->logx)
+        fputs("set logscale x\n", f);
+    if (plot->logy)
+        fputs("set logscale y\n", f);
+    if (plot->xmax[0])
+        fprintf(f, "set xrange [*:%s]\n", plot->xmax);
+    fprintf(f, "set yrange [%s:%s]\n", plot->ymin[0] ? plot->ymin : "*", plot->ymax[0] ? plot->ymax : "*");
+    fprintf(f, "set terminal svg size %.0f,%.0f font 'DejaVu Sans,10' background rgb 'white'\nset output '%s.svg'\n",
+            cm * 96 / 2.54 * 1.35, high * 96 / 2.54 * 1.35, name);
+    curves(f, name, plot, p);
+    fprintf(f,
+            "set terminal pngcairo size %.0f,%.0f font 'DejaVu Sans,8' fontscale 2.4 linewidth 2 pointscale 2\nset "
+            "output '%s.png'\nreplot\n",
+            cm * 300 / 2.54, high * 300 / 2.54, name);
+    fclose(f);
+    return text;
+}
+
+static int draw(const struct study *s, const struct grid *g, const struct conf_section *sec, const char *results,
+                const char *out, const char *style, struct diag *d)
+{
+    struct plot plot;
+    struct plot_data data = {0};
+    plot_read(sec, &plot);
+    if (plot_collect(&plot, s, g, results, &data, d))
+        return -1;
+    char *name = xasprintf("%s%s%s", s->name, s->name[0] ? "-" : "", plot.name);
+    char *dat = xasprintf("%s.dat", name), *gp = xasprintf("%s.gp", name);
+    char *rows = data_text(&data), *script = script_text(name, style, &plot, &data);
+    int bad = write_file(out, dat, rows, d) || write_file(out, gp, script, d) || gnuplot(out, gp, d);
+    free(rows);
+    free(script);
+    free(dat);
+    free(gp);
+    free(name);
+    plot_data_free(&data);
+    return bad;
+}
+
+/* ---- the page ---- */
+
+static void escaped(FILE *f, const char *s)
+{
+    for (; *s; s++)
+        switch (*s) {
+        case '<':
+            fputs("&lt;", f);
+            break;
+        case '>':
+            fputs("&gt;", f);
+            break;
+        case '&':
+            fputs("&amp;", f);
+            break;
+        default:
+            fputc(*s, f);
+        }
+}
+
+static void page_verdicts(FILE *f, const struct verdicts *v, const char *study)
+{
+    bool open = false;
+    for (uint32_t i = 0; i < v->n; i++) {
+        const struct verdict *x = &v->item[i];
+        if (strcmp(x->study, study) != 0)
+            continue;
+        if (!open)
+            fputs("<table><tr><th>verdict</th><th>expected</th><th>found</th></tr>\n", f);
+        open = true;
+        fprintf(f, "<tr><td class=\"%s\">%s</td><td>", verdict_words[x->word], verdict_words[x->word]);
+        escaped(f, x->what);
+        fputs("</td><td>", f);
+        escaped(f, x->detail);
+        fputs("</td></tr>\n", f);
+    }
+    if (open)
+        fputs("</table>\n", f);
+}
+
+static void page_plots(FILE *f, const struct study *s)
+{
+    for (const struct conf_section *sec = conf_find(conf_root(s->conf), "plot", NULL); sec; sec = conf_next(sec)) {
+        struct plot p;
+        plot_read(sec, &p);
+        const char *dash = s->name[0] ? "-" : "";
+        fprintf(f, "<figure><img src=\"%s%s%s.svg\" alt=\"", s->name, dash, p.name);
+        escaped(f, p.caption);
+        fputs("\"><figcaption>", f);
+        escaped(f, p.caption);
+        fprintf(f, " <a href=\"%s%s%s.png\">png</a> <a href=\"%s%s%s.dat\">data</a> <a href=\"%s%s%s.gp\">script</a>",
+                s->name, dash, p.name, s->name, dash, p.name, s->name, dash, p.name);
+        fputs("</figcaption></figure>\n", f);
+    }
+}
+
+static const char page_head[] =
+    "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>quire report</title><style>\n"
+    "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}\n"
+    "h1{font-size:1.3em}h2{font-size:1.1em;margin-top:2em}figure{margin:1em 0;display:inline-block;max-width:28em}\n"
+    "figcaption{font-size:.85em;color:#555}img{max-width:100%}table{border-collapse:collapse;font-size:.85em}\n"
+    "td,th{text-align:left;padding:.2em .8em .2em 0;border-bottom:1px solid #ddd;vertical-align:top}\n"
+    ".true{color:#00704f}.false{color:#b03a00;font-weight:bold}@media print{a{display:none}}\n</style></head><body>\n";
+
+static char *page_text(const struct experiment *e, const struct verdicts *v)
+{
+    static const struct conf_key claim_key[] = {{.name = "claim", .type = CONF_STRING, .def = ""}, {0}};
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    fputs(page_head, f);
+    fputs("<h1>", f);
+    escaped(f, e->claim);
+    fprintf(f, "</h1>\n<p>%u of %u expectations hold.</p>\n", v->n - v->n_false - v->n_unjudged, v->n);
+    for (uint32_t i = 0; i < e->n_studies; i++) {
+        const struct study *s = &e->study[i];
+        const char *claim = "";
+        struct diag ignored = {0};
+        if (s->name[0] && conf_bind(conf_root(s->conf), claim_key, &claim, &ignored) == 0) {
+            fputs("<h2>", f);
+            escaped(f, claim);
+            fputs("</h2>\n", f);
+        }
+        page_plots(f, s);
+        page_verdicts(f, v, s->name);
+    }
+    fputs(
+        "<h2>Again</h2><p>The configuration of all runs is <code>experiment.conf</code> beside the results; "
+        "<code>quire run experiment.conf --out DIR</code> makes the same bytes with the same build, traces and plugins "
+        "(each run's <code>manifest.json</code> names them).</p></body></html>\n",
+        f);
+    fclose(f);
+    return text;
+}
+
+/* ---- all ---- */
+
+static char *read_text(const char *path, struct diag *d)
+{
+    FILE *f = fopen(path, "r");
+    char buf[8192];
+    size_t n = f ? fread(buf, 1, sizeof buf - 1, f) : 0;
+    if (f)
+        fclose(f);
+    buf[n] = 0;
+    if (n == 0) {
+        fail(d, "%s: cannot be read", path);
+        return NULL;
+    }
+    return xstrdup(buf);
+}
+
+int report_write(const struct experiment *e, const char *results, const char *out, const char *style_path,
+                 struct diag *d)
+{
+    struct verdicts v = {0};
+    char *style = read_text(style_path, d);
+    int bad = !style || (mkdir(out, 0777) && errno != EEXIST);
+    if (style && bad)
+        fail(d, "%s: cannot be made: %s", out, strerror(errno));
+    for (uint32_t i = 0; !bad && i < e->n_studies; i++) {
+        const struct study *s = &e->study[i];
+        struct grid *g = grid_load(s, results, d);
+        bad = !g;
+        for (const struct conf_section *sec = conf_find(conf_root(s->conf), "plot", NULL); !bad && sec;
+             sec = conf_next(sec))
+            bad = draw(s, g, sec, results, out, style, d);
+        if (!bad)
+            expect_judge(s, g, results, &v);
+        grid_free(g);
+    }
+    if (!bad) {
+        char *page = page_text(e, &v);
+        bad = write_file(out, "index.html", page, d);
+        free(page);
+    }
+    verdicts_free(&v);
+    free(style);
+    return bad ? -1 : 0;
+}
