@@ -174,6 +174,8 @@ static int run(const struct mrc_args *a, const char *path, struct diag *d)
 
 int cmd_mrc(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "draw") == 0)
+        return cmd_mrc_draw(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "split") == 0)
         return cmd_mrc_split(argc - 1, argv + 1);
     struct mrc_args a = {.unit = "page",
@@ -216,7 +218,9 @@ int cmd_mrc(int argc, char **argv)
                               table,
                               "An access that crosses a page counts on both pages, a disk request on every page or\n"
                               "block it touches. exact holds for lru at every size; other policies are simulated,\n"
-                              "one cache a size. quire mrc split --help: memory for several machines from curves."};
+                              "one cache a size. \n"
+                              "quire mrc draw: pictures of these tables. quire mrc split: memory for several machines\n"
+                              "from their curves. Both have --help."};
     struct diag d = {0};
     const char *path = NULL;
     int n = args_parse(&args, argc, argv, &path, 1, &d);

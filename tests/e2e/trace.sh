@@ -82,6 +82,26 @@ awk -F, 'FNR > 1 && FILENAME ~ /e.csv/ { m[$2] += $3 }
 check "windows add up" $?
 refused "windows of time without times" "has no times" "$QUIRE" mrc "$shipped" --wss "$tmp/x" --window-by ns
 
+# Pictures, and what is no table.
+if command -v gnuplot >/dev/null; then
+    for table in m w h; do
+        "$QUIRE" mrc draw "$tmp/$table.csv" -o "$tmp/$table.svg" && grep -q "</svg>" "$tmp/$table.svg"
+        check "a picture of $table.csv" $?
+    done
+fi
+(PATH=$tmp && export PATH && exec "$QUIRE" mrc draw "$tmp/m.csv" -o "$tmp/x.svg") 2>"$tmp/err"
+[ $? -eq 2 ] && grep -q "gnuplot not found (Debian package" "$tmp/err" && [ ! -e "$tmp/x.svg" ]
+check "without gnuplot" $?
+refused "a picture of no table" "expected the heading" "$QUIRE" mrc draw "$tmp/a.txt" -o "$tmp/x.svg"
+refused "a picture of no kind" "ends in .svg or .png" "$QUIRE" mrc draw "$tmp/m.csv" -o "$tmp/x.gif"
+refused "tables that do not go together" "found a heat map after a curve" "$QUIRE" mrc draw "$tmp/m.csv" "$tmp/h.csv" -o "$tmp/x.svg"
+
+# Memory split between two machines: all of it is given out.
+"$QUIRE" mrc "$shipped" -o "$tmp/p.csv" && "$QUIRE" mrc "$SRCDIR/traces/redis-accesses.qtr" -o "$tmp/r.csv" &&
+    "$QUIRE" mrc split "$tmp/p.csv" "$tmp/r.csv" --total 400 >"$tmp/split" && grep -q "^all,400," "$tmp/split"
+check "split" $?
+refused "split of nothing" "at least one grain" "$QUIRE" mrc split "$tmp/p.csv"
+
 # Help, and mistakes in words and options.
 for verb in info import export cut; do
     "$QUIRE" trace $verb --help | grep -q "usage: quire trace $verb"
