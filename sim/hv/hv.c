@@ -298,7 +298,7 @@ static void sample(struct hv *hv, struct vm *vm, ps_t at)
     uint64_t remote = vm->stats.remote_accesses - vm->last_sample.remote_accesses;
     vm->last_sample = vm->stats;
     if (local + remote && hv->series)
-        hv->series(hv->out_ctx, "local_ratio", vm->name, "time_us", (double)at / PS_PER_US,
+        hv->series(hv->out_ctx, "local_ratio", vm->name, "time_ms", (double)at / PS_PER_MS,
                    (double)local / (double)(local + remote));
     heap_push(&hv->events, at + hv->sample_ps, EVENT_SAMPLE, vm->index);
 }

@@ -292,6 +292,50 @@ static int collect_curves(struct collector *c, const char *out, struct diag *d)
     return rc;
 }
 
+static void drop_line(struct plot_data *data, uint32_t i)
+{
+    free(data->line[i].name);
+    free(data->line[i].point);
+    memmove(&data->line[i], &data->line[i + 1], (--data->n - i) * sizeof *data->line);
+}
+
+static bool same_points(const struct plot_line *a, const struct plot_line *b)
+{
+    return a->n == b->n && memcmp(a->point, b->point, a->n * sizeof *a->point) == 0;
+}
+
+/* A curve that is the same in every group is drawn once, under its label alone. */
+static void fold_twins(struct plot_data *data)
+{
+    for (uint32_t i = 0; i < data->n; i++) {
+        const char *label = strstr(data->line[i].name, ", ");
+        bool twin = false;
+        for (uint32_t j = data->n; label && --j > i;) {
+            const char *other = strstr(data->line[j].name, ", ");
+            if (other && strcmp(label, other) == 0 && same_points(&data->line[i], &data->line[j])) {
+                drop_line(data, j);
+                twin = true;
+            }
+        }
+        if (twin)
+            memmove(data->line[i].name, label + 2, strlen(label + 2) + 1);
+    }
+}
+
+/* What all names end with says nothing either. */
+static void cut_common_end(struct plot_data *data)
+{
+    const char *end = data->n > 1 ? strrchr(data->line[0].name, ',') : NULL;
+    for (uint32_t i = 0; end && i < data->n; i++) {
+        size_t n = strlen(data->line[i].name), m = strlen(end);
+        if (n <= m || strcmp(data->line[i].name + n - m, end) != 0)
+            return;
+    }
+    size_t m = end ? strlen(end) : 0;
+    for (uint32_t i = data->n; m && i-- > 0;)
+        data->line[i].name[strlen(data->line[i].name) - m] = 0;
+}
+
 /* One line needs no legend; a part that all names share says nothing. */
 static void simplify_names(struct plot_data *data)
 {
@@ -322,6 +366,10 @@ int plot_collect(const struct plot *p, const struct study *s, const struct grid 
     if (rc != 0) {
         plot_data_free(data);
         return -1;
+    }
+    if (*p->series) {
+        fold_twins(data);
+        cut_common_end(data);
     }
     simplify_names(data);
     if (*p->xlabel || !data->xlabel) {

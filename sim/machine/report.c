@@ -293,7 +293,9 @@ int report_write(const struct experiment *e, const char *results, const char *ou
         fail(d, "%s: cannot be made: %s", out, strerror(errno));
     for (uint32_t i = 0; !bad && i < e->n_studies; i++) {
         const struct study *s = &e->study[i];
-        struct grid *g = grid_load(s, results, d);
+        char *table = xasprintf("%s/%s%sresults.csv", results, s->name, s->name[0] ? "-" : "");
+        struct grid *g = grid_read(table, s->name, d);
+        free(table);
         bad = !g;
         for (const struct conf_section *sec = conf_find(conf_root(s->conf), "plot", NULL); !bad && sec;
              sec = conf_next(sec))
