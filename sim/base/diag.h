@@ -41,7 +41,8 @@ void *xrealloc(void *p, size_t size);
 char *xstrdup(const char *s);
 /* xcalloc aligned to align bytes, a power of two >= 16; released by free(). */
 void *xaligned(size_t align, size_t size);
-/* The same for large tables that are read at random: on 2 MiB boundaries, with huge pages where the kernel gives them. */
+/* The same for large tables that are read at random: on 2 MiB boundaries, with huge pages where the kernel gives them.
+ */
 void *xhuge(size_t size);
 /* printf into fresh memory; the caller frees. */
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -17,6 +17,7 @@ static const struct {
     {"replay", cmd_replay, "one run without an experiment file: a trace or a generator on a machine"},
     {"mrc", cmd_mrc, "miss-ratio curves of a trace"},
     {"trace", cmd_trace, "look at traces, convert and cut them"},
+    {"policy", cmd_policy, "policy plugins: what there is, and whether one behaves"},
     {"report", cmd_report, "pictures and one page from an experiment's results"},
     {"bench", cmd_bench, "how fast the simulator itself runs here"},
 };

@@ -105,7 +105,8 @@ ps_t imc_drained_ps(const struct node_imc *n, uint32_t imc);
 
 /* Newest version of the line that the WPQs would still bring to the media if power failed at t; 0 if none. adr: entries
  * accepted by t count, else only those that have left the queue by t. */
-uint32_t imc_queued_version(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t, bool adr);
+uint32_t imc_queued_version(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t,
+                            bool adr);
 
 /* Moves to the media what has left the WPQs by t. */
 void imc_settle(struct node_imc *n, ps_t t);
