@@ -261,7 +261,7 @@ static void emit(struct mrc *s, struct vm *v)
     for (uint32_t i = 0; i < v->n_groups; i++)
         misses += v->group[i].hits;
     double total = misses ? (double)misses : 1.0;
-    snprintf(label, sizeof label, s->epoch ? "%s observed, epoch %u" : "%s observed", s->core->vm_name(s->core, v->id),
+    snprintf(label, sizeof label, s->epoch ? "%s observed epoch %u" : "%s observed", s->core->vm_name(s->core, v->id),
              (unsigned)v->epochs);
     for (uint32_t i = 0; i <= v->n_groups; i++) {
         double pages = (double)reach * (double)v->m / (double)v->k;
