@@ -19,6 +19,7 @@ static const struct {
     {"trace", cmd_trace, "look at traces, convert and cut them"},
     {"policy", cmd_policy, "policy plugins: what there is, and whether one behaves"},
     {"report", cmd_report, "pictures and one page from an experiment's results"},
+    {"compare", cmd_compare, "whether two sets of results say the same"},
     {"bench", cmd_bench, "how fast the simulator itself runs here"},
 };
 
