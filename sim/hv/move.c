@@ -212,7 +212,7 @@ static void switch_leaf(struct hv *hv, const struct job *j)
 static void finish_batch(struct hv *hv, ps_t now)
 {
     struct hv_move *e = hv->move;
-    struct job finished[BATCH], again[BATCH];
+    struct job finished[BATCH] = {0}, again[BATCH] = {0};
     uint64_t old[BATCH];
     uint32_t n_finished = 0, n_again = 0;
     bool vm_done[256] = {false};
