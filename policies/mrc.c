@@ -311,6 +311,7 @@ static void create(struct mrc *s, quire_vm id)
     }
     s->vm[index] = v;
     empty(s, v);
+    s->core->charge(s->core, 1000);
     if (s->delay)
         s->core->timer_start(s->core, s->delay / (WHEEL - 1) + 1, s->delay / (WHEEL - 1) + 1, 0, index);
     if (s->epoch)

@@ -226,7 +226,8 @@ struct quire_core {
 #define QUIRE_LEVEL_2M 1u
 #define QUIRE_LEVEL_1G 2u
 
-/* State of one leaf, as scan() and query() return it. */
+/* State of one leaf, as scan() and query() return it: arrays of it cross the border, so it has no size and stays as it
+ * is. */
 #define QUIRE_LEAF_MAPPED   1u  /* a frame is behind it */
 #define QUIRE_LEAF_ACCESSED 2u  /* A bit before it was cleared */
 #define QUIRE_LEAF_DIRTY    4u  /* D bit before it was cleared */
