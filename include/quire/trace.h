@@ -27,7 +27,7 @@
  * (enum trace_kind), u8 vcpu (below n_vcpus). A class is what the hot fields of a record have in common.
  *
  * column directory: five entries of 20 bytes, in the order class, address, argument, time, text:
- *    0  1  storage: 0 plain, 1 one zlib stream
+ *    0  1  storage: 0 plain, 1 one zlib stream, 2 one zstd frame
  *    1  1  coding: 0 constant zero (no bytes), 1 fixed width, 2 tagged widths
  *    2  1  shift, 0..63: each value was shifted right by this many bits (all of them were zero)
  *    3  1  reserved: 0

@@ -12,7 +12,8 @@
 struct trace_args {
     const char *format, *columns, *to;
     uint64_t skip, limit;
-    bool json, plain;
+    const char *pack;
+    bool json;
 };
 
 static void on_progress(void *ctx, uint64_t done, uint64_t total)
@@ -116,12 +117,28 @@ static int run_info(const struct trace_args *a, const char *const *path, struct 
     return rc;
 }
 
+static int pack_named(const char *name, enum trace_pack *pack, struct diag *d)
+{
+    static const char *const names[] = {
+        [TRACE_PACK_ZLIB] = "zlib", [TRACE_PACK_ZSTD] = "zstd", [TRACE_PACK_NONE] = "none"};
+    for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *pack = (enum trace_pack)i;
+            return 0;
+        }
+    }
+    return fail(d, "--pack: found '%s', expected zlib, zstd or none", name);
+}
+
 /* Copies path[0] to path[1] in a format; says on standard error what could not be kept. */
 static int copy(const struct trace_args *a, const char *const *path, const char *format, struct diag *d)
 {
     struct meter meter = {.what = "copying"};
-    struct trace_reader *r = open_trace(a, path[0], d);
+    enum trace_pack pack = TRACE_PACK_ZLIB;
     uint64_t dropped = 0;
+    if (a->pack && pack_named(a->pack, &pack, d) != 0)
+        return -1;
+    struct trace_reader *r = open_trace(a, path[0], d);
     if (!r)
         return -1;
     const struct trace_info *i = trace_info(r);
@@ -131,7 +148,7 @@ static int copy(const struct trace_args *a, const char *const *path, const char 
                                              .n_vcpus = native ? i->n_vcpus : 0,
                                              .has_time = i->has_time,
                                              .pages_only = i->pages_only,
-                                             .plain = a->plain,
+                                             .pack = pack,
                                              .meta = meta};
     int rc = trace_convert(r, path[1], &opt, on_progress, &meter, &dropped, d);
     meter_end(&meter);
@@ -183,10 +200,10 @@ static int run_verb(const struct verb *v, int argc, char **argv)
         {"columns", 0, "C=N,..", ARG_STRING, &a.columns, "csv: id, addr or lba; bytes, op, time_s, ... = column"},
         {"skip", 0, "N", ARG_UINT, &a.skip, "records to pass over first"},
         {"limit", 0, "N", ARG_UINT, &a.limit, "records to use (default: all)"},
-        v->run == run_info ? (struct arg){"json", 0, NULL, ARG_FLAG, &a.json, "JSON instead of text"}
-        : v->run == run_export
-            ? (struct arg){"to", 't', "F", ARG_STRING, &a.to, "format of OUT"}
-            : (struct arg){"plain", 0, NULL, ARG_FLAG, &a.plain, "no compression: larger, read faster"},
+        v->run == run_info     ? (struct arg){"json", 0, NULL, ARG_FLAG, &a.json, "JSON instead of text"}
+        : v->run == run_export ? (struct arg){"to", 't', "F", ARG_STRING, &a.to, "format of OUT"}
+                               : (struct arg){"pack", 0, "P", ARG_STRING, &a.pack,
+                                              "zlib, zstd (read faster) or none (fastest) (default zlib)"},
         {0},
     };
     char *formats = format_list(v->run == run_export);

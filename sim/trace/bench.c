@@ -32,10 +32,10 @@ static void make_access(uint32_t rank, uint64_t i, struct trace_rec *rec)
             .addr = 0x7f0000000000 + rank * 64ull, .size = 8, .kind = rank & 1 ? TRACE_WRITE : TRACE_READ};
 }
 
-static int write_trace(const char *path, const char *format, bool plain, uint64_t n, make_fn *make, struct diag *d)
+static int write_trace(const char *path, const char *format, enum trace_pack pack, uint64_t n, make_fn *make,
+                       struct diag *d)
 {
-    struct trace_writer *w =
-        trace_writer_new(path, &(struct trace_writer_options){.format = format, .plain = plain}, d);
+    struct trace_writer *w = trace_writer_new(path, &(struct trace_writer_options){.format = format, .pack = pack}, d);
     struct zipf *z = zipf_new(1000000, 0.9);
     struct rng r;
     struct trace_rec rec[BATCH];
@@ -87,20 +87,23 @@ static int both(struct bench *b, const char *path, struct diag *d)
         const char *row, *format, *unit, *note;
         uint64_t n;
         make_fn *make;
-        bool plain;
+        enum trace_pack pack;
     } runs[] = {
         {"trace.native_pages", "qtr", "M records/s", "Zipf 0.9 over 1 M pages, 25 M records", ACCESSES, make_page,
-         false},
+         TRACE_PACK_ZLIB},
         {"trace.native_accesses", "qtr", "M records/s", "fetches, loads, stores, 25 M records", ACCESSES, make_access,
-         false},
-        {"trace.native_plain", "qtr", "M records/s", "the same, columns not compressed", ACCESSES, make_access, true},
-        {"trace.lackey", "lackey", "M lines/s", "text of 4 M lines", LINES, make_access, false},
-        {"trace.ramulator", "ramulator", "M lines/s", "text of 4 M lines", LINES, make_page, false},
+         TRACE_PACK_ZLIB},
+        {"trace.native_zstd", "qtr", "M records/s", "the same, packed with zstd", ACCESSES, make_access,
+         TRACE_PACK_ZSTD},
+        {"trace.native_plain", "qtr", "M records/s", "the same, columns not compressed", ACCESSES, make_access,
+         TRACE_PACK_NONE},
+        {"trace.lackey", "lackey", "M lines/s", "text of 4 M lines", LINES, make_access, TRACE_PACK_ZLIB},
+        {"trace.ramulator", "ramulator", "M lines/s", "text of 4 M lines", LINES, make_page, TRACE_PACK_ZLIB},
     };
     double scale = b->scale > 0 && b->scale < 1 ? b->scale : 1;
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
         uint64_t n = (uint64_t)((double)runs[i].n * scale);
-        if (write_trace(path, runs[i].format, runs[i].plain, n, runs[i].make, d) != 0 ||
+        if (write_trace(path, runs[i].format, runs[i].pack, n, runs[i].make, d) != 0 ||
             measure(b, runs[i].row, path, runs[i].unit, runs[i].note, d) != 0)
             return -1;
     }

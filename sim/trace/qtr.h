@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum { QTR_CLASS, QTR_ADDR, QTR_ARG, QTR_TIME, QTR_TEXT, QTR_N_COLUMNS };
-enum { QTR_PLAIN = 0, QTR_ZLIB = 1 };
+enum { QTR_PLAIN = 0, QTR_ZLIB = 1, QTR_ZSTD = 2 };
 enum { QTR_ZERO = 0, QTR_FIXED = 1, QTR_TAGGED = 2 };
 
 #define QTR_PAD 8 /* readable bytes that every column buffer has past its end */

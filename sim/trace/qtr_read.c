@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#include <zstd.h>
 
 struct qtr_state {
     uint32_t n, at; /* records of the chunk in hand, and delivered from it */
@@ -22,6 +23,7 @@ struct qtr_state {
     char *text;                         /* the chunk's texts, 0-terminated each */
     uint64_t text_cap, text_used;
     z_stream z;
+    ZSTD_DCtx *zstd;
 };
 
 static bool qtr_sniff(const uint8_t *p, uint64_t n)
@@ -143,6 +145,8 @@ static int qtr_open(struct trace_reader *r, struct diag *d)
     for (int i = 0; i < QTR_N_COLUMNS; i++)
         q->raw[i] = xcalloc(1, QTR_MAX_COLUMN + QTR_PAD);
     CHECK(inflateInit(&q->z) == Z_OK);
+    q->zstd = ZSTD_createDCtx();
+    CHECK(q->zstd);
     look_at_footer(r, d);
     if (r->to_skip > 0 && r->info.n_chunks > 0)
         return skip_by_index(r, d);
@@ -157,6 +161,7 @@ static void qtr_close(struct trace_reader *r)
     for (int i = 0; i < QTR_N_COLUMNS; i++)
         free(q->raw[i]);
     inflateEnd(&q->z);
+    ZSTD_freeDCtx(q->zstd);
     free(q->text);
     free(q);
 }
@@ -214,7 +219,7 @@ static bool classes_ok(struct trace_reader *r, const uint8_t *p, uint32_t n)
 
 static bool column_ok(const struct qtr_column *c, int which, bool has_time)
 {
-    if (c->storage > QTR_ZLIB || c->coding > QTR_TAGGED || c->shift > 63 || c->raw_bytes > QTR_MAX_COLUMN)
+    if (c->storage > QTR_ZSTD || c->coding > QTR_TAGGED || c->shift > 63 || c->raw_bytes > QTR_MAX_COLUMN)
         return false;
     for (int w = 0; w < 4; w++) {
         if (c->width[w] > 8 || (w > 0 && c->coding != QTR_TAGGED && c->width[w]))
@@ -236,6 +241,8 @@ static int unpack_column(struct qtr_state *q, int which, const struct qtr_column
         memcpy(raw, stored, c->raw_bytes);
         return 0;
     }
+    if (c->storage == QTR_ZSTD)
+        return ZSTD_decompressDCtx(q->zstd, raw, c->raw_bytes, stored, c->stored_bytes) == c->raw_bytes ? 0 : -1;
     inflateReset(&q->z);
     q->z.next_in = (uint8_t *)(uintptr_t)stored;
     q->z.avail_in = c->stored_bytes;

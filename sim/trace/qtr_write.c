@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+#include <zstd.h>
 
-#define N_SLOTS 1024 /* of the class hash; four times the most classes */
+#define ZLIB_LEVEL 6
+#define ZSTD_LEVEL 9
+#define N_SLOTS    1024 /* of the class hash; four times the most classes */
 
 struct qtr_sink {
     uint32_t n; /* records in the chunk */
@@ -112,17 +115,27 @@ static void code_column(struct qtr_sink *q, int which, struct qtr_column *c)
     qtr_encode(v, q->n, q->raw[which], c);
 }
 
-/* One zlib stream if it saves at least a quarter. Inflating costs more time than everything else in reading, so a
- * column that barely shrinks is better left as it is. */
-static void compress_column(struct qtr_sink *q, int which, struct qtr_column *c)
+/* Compresses a column if that saves at least a quarter. Decompression costs more time than everything else in reading,
+ * so one that barely shrinks is better left as it is. */
+static void compress_column(struct qtr_sink *q, int which, enum trace_pack pack, struct qtr_column *c)
 {
-    if (c->raw_bytes < 64)
+    uint32_t room = c->raw_bytes - c->raw_bytes / 4;
+    c->stored_bytes = c->raw_bytes;
+    if (pack == TRACE_PACK_NONE || c->raw_bytes < 64)
         return;
-    uLongf len = c->raw_bytes - c->raw_bytes / 4;
-    if (compress2(q->stored[which], &len, q->raw[which], c->raw_bytes, 6) != Z_OK)
+    if (pack == TRACE_PACK_ZSTD) {
+        size_t n = ZSTD_compress(q->stored[which], room, q->raw[which], c->raw_bytes, ZSTD_LEVEL);
+        if (ZSTD_isError(n))
+            return;
+        c->storage = QTR_ZSTD;
+        c->stored_bytes = (uint32_t)n;
+        return;
+    }
+    uLongf n = room;
+    if (compress2(q->stored[which], &n, q->raw[which], c->raw_bytes, ZLIB_LEVEL) != Z_OK)
         return;
     c->storage = QTR_ZLIB;
-    c->stored_bytes = (uint32_t)len;
+    c->stored_bytes = (uint32_t)n;
 }
 
 static uint32_t put_directory(const struct qtr_sink *q, const struct qtr_column *c, uint8_t *head)
@@ -174,15 +187,12 @@ static int put_chunk(struct trace_writer *w, struct diag *d)
         code_column(q, i, &c[i]);
     c[QTR_TEXT].raw_bytes = q->text_bytes;
     c[QTR_TEXT].coding = q->text_bytes ? QTR_FIXED : QTR_ZERO;
-    for (int i = 0; i < QTR_N_COLUMNS; i++) {
-        c[i].stored_bytes = c[i].raw_bytes;
-        if (!w->opt.plain)
-            compress_column(q, i, &c[i]);
-    }
+    for (int i = 0; i < QTR_N_COLUMNS; i++)
+        compress_column(q, i, w->opt.pack, &c[i]);
     uint32_t head_bytes = put_directory(q, c, head), payload = head_bytes;
     uint32_t sum = crc(head, head_bytes);
     for (int i = 0; i < QTR_N_COLUMNS; i++) {
-        const uint8_t *p = c[i].storage == QTR_ZLIB ? q->stored[i] : q->raw[i];
+        const uint8_t *p = c[i].storage != QTR_PLAIN ? q->stored[i] : q->raw[i];
         sum = (uint32_t)crc32(sum, p, c[i].stored_bytes);
         payload += c[i].stored_bytes;
     }
@@ -194,7 +204,7 @@ static int put_chunk(struct trace_writer *w, struct diag *d)
     note_chunk(q, outstream_bytes(w->out));
     int rc = outstream_write(w->out, h, sizeof h, d) || outstream_write(w->out, head, head_bytes, d);
     for (int i = 0; i < QTR_N_COLUMNS && !rc; i++)
-        rc = outstream_write(w->out, c[i].storage == QTR_ZLIB ? q->stored[i] : q->raw[i], c[i].stored_bytes, d);
+        rc = outstream_write(w->out, c[i].storage != QTR_PLAIN ? q->stored[i] : q->raw[i], c[i].stored_bytes, d);
     start_chunk(q);
     return rc ? -1 : 0;
 }

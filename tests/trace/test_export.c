@@ -162,8 +162,8 @@ Test(convert, copies_marks_and_counts, .init = setup, .fini = teardown)
     struct trace_reader *r = trace_open(path, NULL, &d);
     uint64_t dropped;
     cr_assert_eq(trace_info(r)->n_vcpus, 7); /* as many as the records show */
-    cr_assert_eq(trace_convert(r, copy, &(struct trace_writer_options){.has_time = true, .plain = true}, NULL, NULL,
-                               &dropped, &d),
+    cr_assert_eq(trace_convert(r, copy, &(struct trace_writer_options){.has_time = true, .pack = TRACE_PACK_NONE}, NULL,
+                               NULL, &dropped, &d),
                  0, "%s", d.text);
     trace_close(r);
     r = trace_open(copy, NULL, &d);

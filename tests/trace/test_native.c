@@ -96,7 +96,8 @@ Test(native, every_kind_there_and_back, .init = setup, .fini = teardown)
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         struct trace_rec *rec = random_records(c, cases[c].n, cases[c].n_vcpus, cases[c].time);
         write_all(rec, cases[c].n,
-                  &(struct trace_writer_options){.n_vcpus = cases[c].n_vcpus, .has_time = cases[c].time});
+                  &(struct trace_writer_options){
+                      .n_vcpus = cases[c].n_vcpus, .has_time = cases[c].time, .pack = (enum trace_pack)(c % 3)});
         expect_records(NULL, rec, cases[c].n, 5000);
         expect_records(NULL, rec, cases[c].n, 1 + (uint32_t)c * 37);
         free(rec);
