@@ -36,7 +36,7 @@ struct mrc_sampled {
 
 struct mrc_sampled_options mrc_sampled_defaults(double rate, uint64_t seed)
 {
-    return (struct mrc_sampled_options){.rate = rate, .least = 1u << 16, .most = 1u << 18, .seed = seed, .head = true};
+    return (struct mrc_sampled_options){.rate = rate, .least = 1u << 16, .most = 1u << 17, .seed = seed, .head = true};
 }
 
 struct mrc_sampled *mrc_sampled_new(const struct mrc_sampled_options *opt)
