@@ -276,9 +276,11 @@ void cache_write_back_all(struct caches *c, ps_t t)
 {
     for (uint32_t i = 0; i < c->n_cores; i++) {
         struct pcache *l2 = &c->core[i].l2;
-        for (uint64_t k = 0; k < (l2->set_mask + 1) * l2->stride; k++)
-            if (l2->tag[k] & 4 && llc_clean(c, c->core[i].socket, l2->tag[k] >> 3, false))
-                numa_write(c->numa, c->core[i].socket, l2->tag[k] >> 3, t);
+        for (uint64_t k = 0; k < (l2->set_mask + 1) * l2->stride; k++) {
+            uint64_t tag = l2->tag[k]; /* cleaning drops it */
+            if (tag & 4 && llc_clean(c, c->core[i].socket, tag >> 3, false))
+                numa_write(c->numa, c->core[i].socket, tag >> 3, t);
+        }
     }
     for (uint32_t s = 0; s < c->n_sockets; s++)
         llc_write_back_all(c, s, t);

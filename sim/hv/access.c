@@ -250,8 +250,10 @@ static __attribute__((noinline)) int resolve(struct vcpu *v, uint64_t gva, enum 
 
 /* ---- accesses ---- */
 
-void hv_pmem_event(struct hv *hv)
+/* A crash comes after all events so far, also those of a CPU whose clock is ahead: its time is the latest of them. */
+void hv_pmem_event(struct hv *hv, ps_t t)
 {
+    hv->down_ps = max_u64(hv->down_ps, t);
     if (hv->n_pmem_events++ == hv->crash_at)
         hv->is_down = true;
 }
@@ -263,8 +265,7 @@ static void pmem_stored(struct vcpu *v, uint64_t hpa, const void *data, uint32_t
     frame_pmem(hv->mem, hpa >> PAGE_SHIFT)->cur[hpa >> LINE_SHIFT & 63]++;
     if (data)
         frame_write(hv->mem, hpa, data, len);
-    hv->down_ps = vcpu_cpu(v)->core.now_ps;
-    hv_pmem_event(hv);
+    hv_pmem_event(hv, vcpu_cpu(v)->core.now_ps);
 }
 
 static void golden(struct vcpu *v, uint64_t gpn)
@@ -361,8 +362,7 @@ int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
         core_wait(core, done);
     if (r.value & TLB_PMEM) {
         durable_flush(v, r.hpa >> LINE_SHIFT);
-        hv->down_ps = core->now_ps;
-        hv_pmem_event(hv);
+        hv_pmem_event(hv, core->now_ps);
     }
     return 0;
 }
@@ -394,8 +394,7 @@ int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data)
         golden(v, owner_gfn(frame_at(hv->mem, r.hpa >> PAGE_SHIFT)->owner));
     if (is_pmem) {
         durable_flush(v, line);
-        hv->down_ps = cpu->core.now_ps;
-        hv_pmem_event(hv);
+        hv_pmem_event(hv, cpu->core.now_ps);
     }
     return 0;
 }
@@ -407,8 +406,7 @@ void hv_fence(struct vcpu *v, bool loads_too)
     core_sfence(core, loads_too);
     if (v->vm->n_regions) {
         durable_fence(v);
-        hv->down_ps = core->now_ps;
-        hv_pmem_event(hv);
+        hv_pmem_event(hv, core->now_ps);
     }
 }
 
@@ -450,8 +448,7 @@ int hv_guest_flush(struct vcpu *v, uint32_t region)
     hist_add(&vm->flush_ps, core->now_ps - start);
     if (mode != QUIRE_HINT_NONE && hv->numa->node[r->host_node].conf.hints)
         durable_hint(vm, region, core->now_ps);
-    hv->down_ps = core->now_ps;
-    hv_pmem_event(hv);
+    hv_pmem_event(hv, core->now_ps);
     return 0;
 }
 

@@ -234,7 +234,7 @@ extern const struct plugin_ops hv_plugin_ops;
 uint64_t hv_back(struct vcpu *v, uint64_t gpa, uint32_t access);
 /* Invalidates the VM's translations on all CPUs that run it, from CPU cpu. */
 void hv_shootdown(struct hv *hv, struct vm *vm, uint32_t cpu);
-void hv_pmem_event(struct hv *hv);
+void hv_pmem_event(struct hv *hv, ps_t t);
 /* Puts the hint page of a region into the given QUIRE_HINT_* mode. */
 int32_t hv_hint_mode(struct hv *hv, uint32_t cpu, struct vm *vm, uint32_t region, uint32_t mode);
 
