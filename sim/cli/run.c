@@ -14,7 +14,7 @@
 #include <string.h>
 
 struct run_args {
-    const char *out, *point;
+    const char *out, *point, *base;
     const char *set[64];
     uint32_t n_set;
     uint64_t jobs;
@@ -132,13 +132,14 @@ static int run_all(const struct experiment *e, const struct run_args *a, struct 
 
 int cmd_run(int argc, char **argv)
 {
-    struct run_args a = {.out = "", .point = "", .jobs = 1};
+    struct run_args a = {.out = "", .point = "", .base = "", .jobs = 1};
     const char *engine = "local", *help = "";
     const struct arg table[] = {
         {"out", 'o', "DIR", ARG_STRING, &a.out, "where results go [out/NAME of the file]"},
         {"jobs", 'j', "N", ARG_UINT, &a.jobs, "points run at the same time [1]"},
         {"set", 0, "KEY=VALUE", ARG_STRING, &help, "overrides a key; may be given many times"},
         {"point", 0, "ID", ARG_STRING, &a.point, "run only the point of that run id"},
+        {"base", 0, "DIR", ARG_STRING, &a.base, "what file names in the experiment are relative to [its own folder]"},
         {"check-config", 0, NULL, ARG_FLAG, &a.check_config, "find what is wrong, list the points, run nothing"},
         {"engine", 0, "local", ARG_STRING, &engine, "where points run: on this machine [local]"},
         {"keys", 0, NULL, ARG_FLAG, &a.help_keys, "print every key of an experiment file with its unit and default"},
@@ -169,7 +170,8 @@ int cmd_run(int argc, char **argv)
         n = fail(&d, "--jobs: found %llu, expected 1 to 1024", (unsigned long long)a.jobs);
     if (n > 0 && strcmp(engine, "local") != 0)
         n = fail(&d, "--engine: found '%s', expected local", engine);
-    struct experiment *e = n > 0 ? experiment_load(word[0], NULL, a.set, a.n_set, &run_ops, &d) : NULL;
+    struct experiment *e =
+        n > 0 ? experiment_load(word[0], a.base[0] ? a.base : NULL, a.set, a.n_set, &run_ops, &d) : NULL;
     if (!e)
         return args_complain(&d);
     char *out = NULL;

@@ -64,7 +64,9 @@ static void compare_values(const struct pair *p, const char *key, const char *a,
     p->c->n[k].differ += !same;
     if (same)
         return;
-    if (is_number && x != 0)
+    if (is_number && x == 0)
+        show(p, "%s (%s): %s, was %s", key, compare_class_names[k], b, a);
+    else if (is_number)
         show(p, "%s (%s): %s, was %s (%+.3g%%)", key, compare_class_names[k], b, a, (y - x) / fabs(x) * 100);
     else
         show(p, "%s (%s): \"%s\", was \"%s\"", key, compare_class_names[k], b, a);

@@ -2,8 +2,8 @@
 /* Two sets of results beside each other. Three classes of numbers are kept apart:
  *   exact  integers and words of a run: they are the same or they differ
  *   band   ratios, numbers with a fraction and points of curves: they differ by more than the tolerance or not
- *   host   rates of `quire bench --json`: how fast the simulator is on some host; worse by more than the tolerance or not
- * What only B has is news, not a regression; what only A has is one. */
+ *   host   rates of `quire bench --json`: how fast the simulator is on some host; worse by more than the tolerance or
+ * not What only B has is news, not a regression; what only A has is one. */
 #ifndef QUIRE_MACHINE_COMPARE_H
 #define QUIRE_MACHINE_COMPARE_H
 
@@ -27,8 +27,8 @@ struct comparison {
 };
 
 /* a and b: two run directories, two folders of `quire run --out`, or two files of `quire bench --json`. Runs of a sweep
- * are paired by the values of their sweeps, not by run id, so that results of two builds can be compared. 0, or -1 after
- * fail(). */
+ * are paired by the values of their sweeps, not by run id, so that results of two builds can be compared. 0, or -1
+ * after fail(). */
 int compare_results(const char *a, const char *b, struct comparison *c, struct diag *d);
 
 /* Differences and things missing, over all classes. */

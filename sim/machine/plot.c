@@ -205,6 +205,12 @@ static bool is_label_shown(const struct plot *p, const char *label)
     return !any;
 }
 
+/* "100us" says nothing in a legend without the name of its sweep. */
+static bool is_bare_number(const char *label)
+{
+    return label[0] >= '0' && label[0] <= '9';
+}
+
 /* "vfha, combined": the values of the group sweeps, and what tells apart several keys or labels. */
 static void line_name(const struct collector *c, const struct grid_row *r, const char *extra, char *buf, size_t size)
 {
@@ -213,7 +219,9 @@ static void line_name(const struct collector *c, const struct grid_row *r, const
     for (uint32_t i = 0; i < c->p->group->n && len < size; i++) {
         int a = grid_axis(c->g, c->p->group->item[i]);
         if (a >= 0)
-            len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? ", " : "", r->label[a]);
+            len += (size_t)snprintf(buf + len, size - len, "%s%s%s%s", len ? ", " : "",
+                                    is_bare_number(r->label[a]) ? c->g->axis[a] : "",
+                                    is_bare_number(r->label[a]) ? " " : "", r->label[a]);
     }
     if (*extra && len < size)
         snprintf(buf + len, size - len, "%s%s", len ? ", " : "", extra);

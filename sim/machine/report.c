@@ -38,7 +38,7 @@ static int gnuplot(const char *dir, const char *script, struct diag *d)
         return fail(d, "gnuplot: cannot be started: %s", strerror(errno));
     if (pid == 0) {
         if (chdir(dir) == 0)
-            execlp("gnuplot", "gnuplot", script, (char *)NULL);
+            execlp("gnuplot", "gnuplot", "-d", script, (char *)NULL); /* -d: no settings of the user's own */
         _exit(127);
     }
     int status = 0;
@@ -51,6 +51,15 @@ static int gnuplot(const char *dir, const char *script, struct diag *d)
 
 /* ---- pictures ---- */
 
+/* A point on the level between its neighbours changes nothing that is drawn. */
+static bool is_on_level(const struct plot_line *l, uint32_t k)
+{
+    if (l->n <= 24 || k == 0 || k + 1 == l->n)
+        return false;
+    const struct plot_point *p = &l->point[k];
+    return p[-1].mid == p->mid && p[1].mid == p->mid && p->low == p->mid && p->high == p->mid;
+}
+
 /* One block a line: x, median, smallest, largest. */
 static char *data_text(const struct plot_data *p)
 {
@@ -61,7 +70,8 @@ static char *data_text(const struct plot_data *p)
         fprintf(f, "# %s\n", p->line[i].name);
         for (uint32_t k = 0; k < p->line[i].n; k++) {
             const struct plot_point *x = &p->line[i].point[k];
-            fprintf(f, "%.17g %.17g %.17g %.17g\n", x->x, x->mid, x->low, x->high);
+            if (!is_on_level(&p->line[i], k))
+                fprintf(f, "%.9g %.9g %.9g %.9g\n", x->x, x->mid, x->low, x->high);
         }
         fputs("\n\n", f);
     }
@@ -88,22 +98,62 @@ static void label(FILE *f, const char *axis, const char *text)
     fputs(" noenhanced\n", f);
 }
 
-static void ticks(FILE *f, const struct plot_data *p)
+/* The sweep's values stand at 0, 1, 2, ... because they are words. */
+static bool is_categories(const struct plot_data *p)
 {
-    if (!p->n_ticks && !p->tick_at)
+    for (uint32_t i = 0; i < p->n_ticks; i++)
+        if (p->tick_at[i] != i)
+            return false;
+    return p->n_ticks > 0;
+}
+
+static void ticks(FILE *f, const struct plot *plot, const struct plot_data *p)
+{
+    if (!p->n_ticks)
         return;
     fputs("set xtics (", f);
     for (uint32_t i = 0; i < p->n_ticks; i++) {
         fputs(i ? ", " : "", f);
-        if (p->tick)
-            quoted(f, p->tick[i]);
-        fprintf(f, " %.17g", p->tick_at ? p->tick_at[i] : (double)i);
+        quoted(f, p->tick[i]);
+        fprintf(f, " %.17g", p->tick_at[i]);
     }
-    fputs(p->tick ? ") noenhanced\nset xrange [-0.3:*]\nset offsets 0, 0.3, 0, 0\n" : ")\n", f);
+    fputs(") noenhanced\n", f);
+    double last = p->tick_at[p->n_ticks - 1], first = p->tick_at[0], room = 0.06 * (last - first);
+    if (plot->logx && first > 0)
+        fprintf(f, "set xrange [%.9g:%.9g]\n", first / 1.2, last * 1.2);
+    else if (plot->kind == PLOT_BARS || is_categories(p))
+        fprintf(f, "set xrange [-0.5:%.9g]\n", last + 0.5);
+    else
+        fprintf(f, "set xrange [%.9g:%.9g]\n", first - room, last + room);
+}
+
+/* Bars of one value of the sweep stand side by side. */
+static void bars(FILE *f, const char *name, const struct plot_data *p)
+{
+    double width = 0.8 / p->n;
+    fprintf(f, "set boxwidth %.6g\nset style fill solid 0.85 noborder\n", width * 0.92);
+    for (uint32_t i = 0; i < p->n; i++) {
+        double shift = (i + 0.5) * width - 0.4;
+        fprintf(f, "%s '%s.dat' index %u using ($1+%.6g):2 with boxes lc rgb colour[%u] ", i ? ", \\\n    " : "plot ",
+                name, i, shift, i % 8 + 1);
+        fputs(p->n > 1 ? "title " : "no", f);
+        if (p->n > 1)
+            quoted(f, p->line[i].name);
+        fputs(p->n > 1 ? " noenhanced" : "title", f);
+        if (p->has_bars)
+            fprintf(f,
+                    ", \\\n     '%s.dat' index %u using ($1+%.6g):2:3:4 with errorbars lc rgb '#333333' pt -1 notitle",
+                    name, i, shift);
+    }
+    fputc('\n', f);
 }
 
 static void curves(FILE *f, const char *name, const struct plot *plot, const struct plot_data *p)
 {
+    if (plot->kind == PLOT_BARS) {
+        bars(f, name, p);
+        return;
+    }
     for (uint32_t i = 0; i < p->n; i++) {
         bool dense = p->line[i].n > 24;
         const char *with = plot->kind == PLOT_SCATTER ? "points" : dense ? "lines" : "linespoints";
@@ -131,7 +181,7 @@ static char *script_text(const char *name, const char *style, const struct plot 
     fprintf(f, "# Draws %s.svg and %s.png from %s.dat.\n%s\n", name, name, name, style);
     label(f, "x", p->xlabel);
     label(f, "y", p->ylabel);
-    ticks(f, p);
+    ticks(f, plot, p);
     if (plot->logx)
         fputs("set logscale x\n", f);
     if (plot->logy)
@@ -211,20 +261,101 @@ static void page_verdicts(FILE *f, const struct verdicts *v, const char *study)
         fputs("</table>\n", f);
 }
 
-static void page_plots(FILE *f, const struct study *s)
+/* The picture itself, so that the page is one file. */
+static void page_image(FILE *f, const char *out, const char *name, const char *alt)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *path = xasprintf("%s/%s.svg", out, name);
+    size_t len = 0;
+    unsigned char *svg = (unsigned char *)read_whole(path, &len, NULL);
+    fputs("<img src=\"data:image/svg+xml;base64,", f);
+    for (size_t i = 0; svg && i < len; i += 3) {
+        uint32_t v =
+            (uint32_t)svg[i] << 16 | (i + 1 < len ? (uint32_t)svg[i + 1] << 8 : 0) | (i + 2 < len ? svg[i + 2] : 0);
+        fputc(digits[v >> 18], f);
+        fputc(digits[v >> 12 & 63], f);
+        fputc(i + 1 < len ? digits[v >> 6 & 63] : '=', f);
+        fputc(i + 2 < len ? digits[v & 63] : '=', f);
+    }
+    fputs("\" alt=\"", f);
+    escaped(f, alt);
+    fputs("\">", f);
+    free(svg);
+    free(path);
+}
+
+static void page_plots(FILE *f, const struct study *s, const char *out)
 {
     for (const struct conf_section *sec = conf_find(conf_root(s->conf), "plot", NULL); sec; sec = conf_next(sec)) {
         struct plot p;
         plot_read(sec, &p);
-        const char *dash = s->name[0] ? "-" : "";
-        fprintf(f, "<figure><img src=\"%s%s%s.svg\" alt=\"", s->name, dash, p.name);
+        char *name = xasprintf("%s%s%s", s->name, s->name[0] ? "-" : "", p.name);
+        fputs("<figure>", f);
+        page_image(f, out, name, p.caption);
+        fputs("<figcaption>", f);
+        if (p.title[0]) {
+            fputs("<b>", f);
+            escaped(f, p.title);
+            fputs(".</b> ", f);
+        }
         escaped(f, p.caption);
-        fputs("\"><figcaption>", f);
-        escaped(f, p.caption);
-        fprintf(f, " <a href=\"%s%s%s.png\">png</a> <a href=\"%s%s%s.dat\">data</a> <a href=\"%s%s%s.gp\">script</a>",
-                s->name, dash, p.name, s->name, dash, p.name, s->name, dash, p.name);
+        fprintf(f, " <a href=\"%s.png\">png</a> <a href=\"%s.dat\">data</a> <a href=\"%s.gp\">script</a>", name, name,
+                name);
         fputs("</figcaption></figure>\n", f);
+        free(name);
     }
+}
+
+/* Marks the column of a key, if the results have it. */
+static void mark(const struct grid *g, const char *key, bool *shown)
+{
+    int col = grid_col(g, key);
+    if (col >= 0)
+        shown[col] = true;
+}
+
+#define TABLE_MAX_ROWS 60u
+
+/* The numbers that the study's plots and expectations speak of, a row a run. */
+static void page_table(FILE *f, const struct study *s, const struct grid *g)
+{
+    static const struct conf_key of_key[] = {{.name = "of", .type = CONF_STRING, .def = ""}, {0}};
+    bool *shown = xcalloc(g->n_cols + 1, sizeof *shown);
+    const struct conf_section *root = conf_root(s->conf);
+    for (const struct conf_section *sec = conf_find(root, "plot", NULL); sec; sec = conf_next(sec)) {
+        struct plot p;
+        plot_read(sec, &p);
+        for (uint32_t i = 0; i < p.y->n; i++)
+            mark(g, p.y->item[i], shown);
+    }
+    for (const struct conf_section *sec = conf_find(root, "expect", NULL); sec; sec = conf_next(sec)) {
+        const char *of = "";
+        if (conf_bind(sec, of_key, &of, NULL) == 0)
+            mark(g, of, shown);
+    }
+    fputs("<details open><summary>results</summary><table><tr>", f);
+    for (uint32_t i = 0; i < g->n_axes + g->n_cols; i++) {
+        if (i >= g->n_axes && !shown[i - g->n_axes])
+            continue;
+        fputs("<th>", f);
+        escaped(f, i < g->n_axes ? g->axis[i] : g->col[i - g->n_axes]);
+        fputs("</th>", f);
+    }
+    for (uint32_t r = 0; r < g->n_rows && r < TABLE_MAX_ROWS; r++) {
+        fputs("</tr>\n<tr>", f);
+        for (uint32_t i = 0; i < g->n_axes + g->n_cols; i++) {
+            if (i >= g->n_axes && !shown[i - g->n_axes])
+                continue;
+            fputs("<td>", f);
+            escaped(f, i < g->n_axes ? g->row[r].label[i] : g->row[r].cell[i - g->n_axes]);
+            fputs("</td>", f);
+        }
+    }
+    fputs("</tr></table>", f);
+    if (g->n_rows > TABLE_MAX_ROWS)
+        fprintf(f, "<p>and %u more rows in the results' CSV file</p>", g->n_rows - TABLE_MAX_ROWS);
+    fputs("</details>\n", f);
+    free(shown);
 }
 
 static const char page_head[] =
@@ -235,7 +366,7 @@ static const char page_head[] =
     "td,th{text-align:left;padding:.2em .8em .2em 0;border-bottom:1px solid #ddd;vertical-align:top}\n"
     ".true{color:#00704f}.false{color:#b03a00;font-weight:bold}@media print{a{display:none}}\n</style></head><body>\n";
 
-static char *page_text(const struct experiment *e, const struct verdicts *v)
+static char *page_text(const struct experiment *e, const struct verdicts *v, struct grid *const *g, const char *out)
 {
     static const struct conf_key claim_key[] = {{.name = "claim", .type = CONF_STRING, .def = ""}, {0}};
     char *text = NULL;
@@ -254,14 +385,16 @@ static char *page_text(const struct experiment *e, const struct verdicts *v)
             escaped(f, claim);
             fputs("</h2>\n", f);
         }
-        page_plots(f, s);
+        page_plots(f, s, out);
         page_verdicts(f, v, s->name);
+        page_table(f, s, g[i]);
     }
-    fputs(
-        "<h2>Again</h2><p>The configuration of all runs is <code>experiment.conf</code> beside the results; "
-        "<code>quire run experiment.conf --out DIR</code> makes the same bytes with the same build, traces and plugins "
-        "(each run's <code>manifest.json</code> names them).</p></body></html>\n",
-        f);
+    fputs("<h2>Again</h2><p>The configuration of all runs is <code>experiment.conf</code> beside the results. "
+          "<code>quire run experiment.conf --base FOLDER --out AGAIN</code>, with the folder of the original file, "
+          "makes the "
+          "same bytes with the same build, traces and plugins, which each run's <code>manifest.json</code> names; "
+          "<code>quire compare . AGAIN</code> says whether it did.</p></body></html>\n",
+          f);
     fclose(f);
     return text;
 }
@@ -291,10 +424,11 @@ int report_write(const struct experiment *e, const char *results, const char *ou
     int bad = !style || (mkdir(out, 0777) && errno != EEXIST);
     if (style && bad)
         fail(d, "%s: cannot be made: %s", out, strerror(errno));
+    struct grid **grids = xcalloc(e->n_studies + 1, sizeof *grids);
     for (uint32_t i = 0; !bad && i < e->n_studies; i++) {
         const struct study *s = &e->study[i];
         char *table = xasprintf("%s/%s%sresults.csv", results, s->name, s->name[0] ? "-" : "");
-        struct grid *g = grid_read(table, s->name, d);
+        struct grid *g = grids[i] = grid_read(table, s->name, d);
         free(table);
         bad = !g;
         for (const struct conf_section *sec = conf_find(conf_root(s->conf), "plot", NULL); !bad && sec;
@@ -302,13 +436,15 @@ int report_write(const struct experiment *e, const char *results, const char *ou
             bad = draw(s, g, sec, results, out, style, d);
         if (!bad)
             expect_judge(s, g, results, &v);
-        grid_free(g);
     }
     if (!bad) {
-        char *page = page_text(e, &v);
+        char *page = page_text(e, &v, grids, out);
         bad = write_file(out, "index.html", page, d);
         free(page);
     }
+    for (uint32_t i = 0; i < e->n_studies; i++)
+        grid_free(grids[i]);
+    free(grids);
     verdicts_free(&v);
     free(style);
     return bad ? -1 : 0;

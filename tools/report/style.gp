@@ -14,3 +14,4 @@ set style line 5 lc rgb "#000000" lw 2 pt 11 ps 0.65 dt (2,2)
 set style line 6 lc rgb "#e69f00" lw 2 pt 4 ps 0.65
 set style line 7 lc rgb "#56b4e9" lw 2 pt 6 ps 0.65 dt (8,3)
 set style line 8 lc rgb "#999999" lw 2 pt 8 ps 0.65 dt (3,3)
+array colour[8] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9", "#999999"]
