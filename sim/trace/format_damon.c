@@ -51,6 +51,17 @@ static bool find(struct text *t, const char *w)
     return true;
 }
 
+/* Blanks, then w. */
+static bool field(struct text *t, const char *w)
+{
+    size_t n = strlen(w);
+    text_blanks(t);
+    if ((size_t)(t->end - t->at) < n || memcmp(t->at, w, n) != 0)
+        return false;
+    t->at += n;
+    return true;
+}
+
 /* "SECONDS.FRACTION" before "damon:damon_aggregated:", as nanoseconds. */
 static bool perf_time(const uint8_t *line, const uint8_t *event, uint64_t *time_ns)
 {
@@ -79,8 +90,8 @@ static int perf_convert(struct trace_reader *r, const uint8_t *p, uint32_t n, st
     uint64_t time_ns, target, regions, start, end, accesses;
     if (n == 0 || *p == '#' || !find(&t, event))
         return 0; /* other events, comments */
-    if (!perf_time(p, t.at - strlen(event), &time_ns) || !find(&t, "target_id=") || !text_dec(&t, &target) ||
-        !find(&t, "nr_regions=") || !text_dec(&t, &regions) || !text_blanks(&t) || !text_dec(&t, &start) ||
+    if (!perf_time(p, t.at - strlen(event), &time_ns) || !field(&t, "target_id=") || !text_dec(&t, &target) ||
+        !field(&t, "nr_regions=") || !text_dec(&t, &regions) || !text_blanks(&t) || !text_dec(&t, &start) ||
         !text_char(&t, '-') || !text_dec(&t, &end) || !text_char(&t, ':') || !text_blanks(&t) ||
         !text_dec(&t, &accesses)) {
         *why = "'COMM PID [CPU] TIME: damon:damon_aggregated: target_id=N nr_regions=N START-END: ACCESSES'";
