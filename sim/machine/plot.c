@@ -344,6 +344,30 @@ static void cut_common_end(struct plot_data *data)
         data->line[i].name[strlen(data->line[i].name) - m] = 0;
 }
 
+/* The label part of a line's name: what follows the values of the sweeps. */
+static char *label_part(char *name)
+{
+    char *part = name;
+    for (char *comma = name; (comma = strstr(comma, ", ")) != NULL; part = comma)
+        comma += 2;
+    return part;
+}
+
+/* "redis true" and "redis observed" differ in their last word only: the first, which names the VM, is left out. */
+static void drop_common_word(struct plot_data *data)
+{
+    size_t n = strcspn(label_part(data->line[0].name), " ");
+    for (uint32_t i = 0; i < data->n; i++) {
+        const char *part = label_part(data->line[i].name);
+        if (part[n] != ' ' || strncmp(part, label_part(data->line[0].name), n) != 0)
+            return;
+    }
+    for (uint32_t i = data->n; i-- > 0;) {
+        char *part = label_part(data->line[i].name);
+        memmove(part, part + n + 1, strlen(part + n + 1) + 1);
+    }
+}
+
 /* One line needs no legend; a part that all names share says nothing. */
 static void simplify_names(struct plot_data *data)
 {
@@ -379,6 +403,8 @@ int plot_collect(const struct plot *p, const struct study *s, const struct grid 
         fold_twins(data);
         cut_common_end(data);
     }
+    if (*p->series && data->n > 1)
+        drop_common_word(data);
     simplify_names(data);
     if (*p->xlabel || !data->xlabel) {
         free(data->xlabel);

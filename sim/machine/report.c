@@ -51,13 +51,14 @@ static int gnuplot(const char *dir, const char *script, struct diag *d)
 
 /* ---- pictures ---- */
 
-/* A point on the level between its neighbours changes nothing that is drawn. */
+/* A point on the level between its neighbours changes nothing that is drawn (but x = 0 is not on a logarithmic axis).
+ */
 static bool is_on_level(const struct plot_line *l, uint32_t k)
 {
     if (l->n <= 24 || k == 0 || k + 1 == l->n)
         return false;
     const struct plot_point *p = &l->point[k];
-    return p[-1].mid == p->mid && p[1].mid == p->mid && p->low == p->mid && p->high == p->mid;
+    return p[-1].x > 0 && p[-1].mid == p->mid && p[1].mid == p->mid && p->low == p->mid && p->high == p->mid;
 }
 
 /* One block a line: x, median, smallest, largest. */
@@ -172,6 +173,20 @@ static void curves(FILE *f, const char *name, const struct plot *plot, const str
     fputc('\n', f);
 }
 
+/* As many names side by side as the width of a column of a paper surely holds. */
+static void legend(FILE *f, const struct plot *plot, const struct plot_data *p)
+{
+    size_t longest = 0;
+    for (uint32_t i = 0; i < p->n; i++) {
+        size_t n = strlen(p->line[i].name);
+        longest = n > longest ? n : longest;
+    }
+    uint32_t cols = longest > 26 ? 1 : longest > 12 ? 2 : 3;
+    /* gnuplot reserves more room for a long name than it needs, and would cut the last one. */
+    fprintf(f, "set key maxcols %u maxrows %u width %d\n", plot->is_wide ? 2 * cols : cols, (p->n + cols - 1) / cols,
+            longest > 16 ? -3 : 0);
+}
+
 static char *script_text(const char *name, const char *style, const struct plot *plot, const struct plot_data *p)
 {
     char *text = NULL;
@@ -182,6 +197,7 @@ static char *script_text(const char *name, const char *style, const struct plot 
     label(f, "x", p->xlabel);
     label(f, "y", p->ylabel);
     ticks(f, plot, p);
+    legend(f, plot, p);
     if (plot->logx)
         fputs("set logscale x\n", f);
     if (plot->logy)

@@ -5,7 +5,7 @@ set encoding utf8
 set border 3 lw 0.8 lc rgb "#333333"
 set tics nomirror out scale 0.6
 set grid ytics lw 0.5 lc rgb "#dddddd"
-set key above left horizontal Left reverse samplen 1.6 spacing 1.05 width 1 maxrows 3
+set key above left horizontal Left reverse samplen 1.6 spacing 1.05
 set style line 1 lc rgb "#0072b2" lw 2 pt 7 ps 0.55
 set style line 2 lc rgb "#d55e00" lw 2 pt 5 ps 0.55 dt (12,4)
 set style line 3 lc rgb "#009e73" lw 2 pt 9 ps 0.65 dt (4,3)
