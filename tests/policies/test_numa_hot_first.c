@@ -7,6 +7,7 @@
 #include "tests/policies/golden.h"
 
 #include <criterion/criterion.h>
+#include <math.h>
 
 #define MS 1000000000ull
 
@@ -287,4 +288,72 @@ Test(policy_numa, pinned_pages_stay_and_a_full_node_ends_the_plan)
     cr_assert_eq(g->page[5].node, 0);
     cr_assert_eq(g->n_moves, 41, "nothing is asked for after the refusal");
     golden_free(g);
+}
+
+/* ---- skewed use -------------------------------------------------------------------------------------------------- */
+
+enum { N_ZIPF = 4000 };
+
+/* Cumulated weights of ranks 0..n under Zipf 0.99. */
+static void weigh(double *sum)
+{
+    for (uint32_t i = 0; i < N_ZIPF; i++)
+        sum[i] = (i ? sum[i - 1] : 0) + pow(i + 1, -0.99);
+}
+
+/* Accesses n pages drawn by Zipf; the page of rank r is r * 1237 mod N_ZIPF. */
+static void use(struct golden *g, const double *sum, uint32_t n, uint64_t *rand)
+{
+    for (; n > 0; n--) {
+        *rand = *rand * 6364136223846793005ull + 1442695040888963407ull;
+        double u = (double)(*rand >> 11) * 0x1p-53 * sum[N_ZIPF - 1];
+        uint32_t lo = 0, hi = N_ZIPF - 1;
+        while (lo < hi) {
+            uint32_t mid = (lo + hi) / 2;
+            if (sum[mid] < u)
+                lo = mid + 1;
+            else
+                hi = mid;
+        }
+        golden_access(g, lo * 1237ull % N_ZIPF, QUIRE_ACCESS_READ);
+    }
+}
+
+/* How far the local share falls below the analytic curve, sum[n] / sum[N], at the worst number of moves n. */
+static double shortfall(const char *order, const char *heuristic)
+{
+    static double sum[N_ZIPF];
+    static uint32_t rank_of[N_ZIPF];
+    uint64_t rand = 3;
+    double worst = 0, ours = 0;
+    struct golden *g = numa_on(N_ZIPF, order, heuristic);
+    golden_set(g, "scans", "64");
+    golden_set(g, "rounds", "1");
+    golden_set(g, "sample", "4000");
+    weigh(sum);
+    use(g, sum, 1000000, &rand);
+    start(g);
+    golden_run(g, g->now + 3 * MS / 2);
+    for (uint32_t scan = 0; scan < 64; scan++, golden_run(g, g->now + MS))
+        use(g, sum, 200, &rand);
+    golden_run(g, g->now + 100 * MS);
+    cr_assert_eq(g->n_moves, N_ZIPF);
+    for (uint32_t r = 0; r < N_ZIPF; r++)
+        rank_of[r * 1237ull % N_ZIPF] = r;
+    for (uint32_t n = 0; n < N_ZIPF; n++) {
+        ours += pow(rank_of[g->move_queue[n] >> 12] + 1, -0.99);
+        worst = fmax(worst, (sum[n] - ours) / sum[N_ZIPF - 1]);
+    }
+    golden_free(g);
+    return worst;
+}
+
+Test(policy_numa, the_local_share_follows_the_analytic_curve)
+{
+    double oracle = shortfall("oracle", "h1"), h2 = shortfall("hot", "h2"), h1 = shortfall("hot", "h1");
+    double sequential = shortfall("sequential", "h1"), random = shortfall("random", "h1");
+    cr_assert(oracle < 0.01, "true counts: %f", oracle);
+    cr_assert(h2 < 0.05, "64 looks: %f", h2);
+    cr_assert(h2 < h1 && h1 < sequential && h1 < random, "%f %f %f %f", h2, h1, sequential, random);
+    cr_assert(sequential > 0.4 && random > 0.4);
 }
