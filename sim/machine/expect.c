@@ -476,12 +476,15 @@ static char *statement(const struct kind *k, const struct expect *x)
         fprintf(f, "matches %s in %s", x->to, x->series);
     else if (k->judge == judge_band)
         fprintf(f, "is within %g%% of %s (%s)", (double)x->within_ppm / 1e4, x->value, x->source);
+    else if (k->judge == judge_range)
+        fputs("is ", f);
     else
         fprintf(f, "%s%s%s%s%s", k->says, *x->to ? " to " : "", x->to, *x->over ? " along " : "", x->over);
+    const char *comma = k->judge == judge_range ? "" : ", ";
     if (*x->min)
-        fprintf(f, ", at least %s", x->min);
+        fprintf(f, "%sat least %s", comma, x->min);
     if (*x->max)
-        fprintf(f, ", at most %s", x->max);
+        fprintf(f, "%sat most %s", *x->min ? ", " : comma, x->max);
     add_list(f, " where ", x->where, ", ");
     CHECK(fclose(f) == 0);
     return text;
