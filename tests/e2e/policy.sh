@@ -145,6 +145,56 @@ for combine in true false; do
     check "vfha: the guest flushes all the same" $?
 done
 
+# ---- a crash at many events without ADR: what was flushed is there; a policy that drains nothing is found out ----
+cat >"$tmp/nodrain.c" <<'END'
+#include <quire/policy.h>
+static const struct quire_pmem *pmem;
+static void vm_event(void *self, const struct quire_vm_event *e)
+{
+    (void)self;
+    if (e->what == QUIRE_VM_CREATED)
+        pmem->hint_mode(pmem, e->vm, 0, QUIRE_HINT_TRAP);
+}
+static void fault(void *self, const struct quire_fault *f, struct quire_verdict *out)
+{
+    (void)self, (void)f;
+    out->what = QUIRE_VERDICT_SKIP;
+}
+static int32_t init(const struct quire_host *h, void **self, const char **why)
+{
+    (void)self, (void)why;
+    pmem = h->service(h, "quire.pmem/1");
+    return h->claim(h, QUIRE_ROLE_PMEM);
+}
+static const struct quire_hooks hooks = {.size = sizeof hooks, .vm_event = vm_event, .fault = fault};
+QUIRE_POLICY(.name = "nodrain", .help = "", .hooks = &hooks, .roles = QUIRE_ROLE_PMEM, .init = init)
+END
+${CC:-cc} -shared -fPIC -Iinclude -o "$tmp/nodrain.so" "$tmp/nodrain.c"
+check "building nodrain.so" $?
+points=$(seq 1 37 1500 | sed 's/.*/"&",/' | tr -d '\n')
+for policy in 'vfha" { combine = true' 'vfha" { combine = false' 'nodrain" {'; do
+    cat >"$tmp/crash.conf" <<END
+claim = "what was flushed survives"
+include("$SRCDIR/experiments/machines/cascade-lake-2s.conf")
+check = true
+policy_path = "$tmp"
+machine { hypervisor { power_fail = "adr-fails" } imc { channels = 1 controllers = 1 } }
+vm "log" { generator = "log-append" pmem = "1GiB" append = "16KiB" accesses = 3 vcpus = 3 }
+policy "$policy }
+sweep "event" { key = "crash_at" values = {${points%,}} }
+END
+    "$QUIRE" run "$tmp/crash.conf" --out "$tmp/crash" >"$tmp/log" 2>&1
+    code=$?
+    case $policy in
+    vfha*) equal "crash, $policy: $(grep G3 "$tmp/log" | head -n 1)" $code 0 ;;
+    *)
+        [ $code -ne 0 ] && grep -q "golden model G3" "$tmp/log"
+        check "nodrain is found out" $?
+        ;;
+    esac
+    rm -rf "$tmp/crash"
+done
+
 # ---- numa-hot-first: nothing is lost on the way, all pages move once, twice the same ----
 cat >"$tmp/numa.conf" <<END
 claim = "a VM's memory follows its vCPUs"
