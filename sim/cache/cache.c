@@ -118,8 +118,8 @@ void caches_fini(struct caches *c)
 static inline uint64_t *pcache_find(const struct pcache *p, uint64_t line)
 {
     uint64_t *set = &p->tag[(line & p->set_mask) * p->stride];
-    uint32_t match = pcache_match(set, p->stride, line << 3 | 7);
-    return match ? &set[__builtin_ctz(match)] : NULL;
+    uint32_t way = pcache_way(set, p->stride, line << 3 | 7);
+    return way == UINT32_MAX ? NULL : &set[way];
 }
 
 static void pcache_drop(struct pcache *p, uint64_t line, uint64_t *tag)
@@ -196,14 +196,11 @@ ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op
     struct core_cache *p = &c->core[core];
     struct pcache *l2 = &p->l2, *l1 = op == CACHE_FETCH ? &p->l1i : &p->l1d;
     uint64_t set = line & l2->set_mask, *tags = &l2->tag[set * l2->stride];
-    uint32_t match =
-        l2->stride == 16 ? pcache_match(tags, 16, line << 3 | 7) : pcache_match(tags, l2->stride, line << 3 | 7);
-    uint32_t way, state;
+    uint32_t way = pcache_way(tags, l2->stride, line << 3 | 7), state;
     p->stats.l1d_misses += op != CACHE_FETCH;
     p->stats.l1i_misses += op == CACHE_FETCH;
-    if (likely(match)) {
+    if (likely(way != UINT32_MAX)) {
         p->stats.l2_hits++;
-        way = (uint32_t)__builtin_ctz(match);
         state = tags[way] & 3;
         if (op == CACHE_WRITE && state == LINE_SHARED) {
             t = cache_upgrade(c, core, line, t);

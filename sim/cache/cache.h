@@ -106,17 +106,32 @@ void caches_fini(struct caches *c);
 
 enum cache_op { CACHE_READ, CACHE_WRITE, CACHE_FETCH };
 
-/* Bit mask of the ways whose tag word, state aside, equals key (line << 3 | 7). */
-static inline uint32_t pcache_match(const uint64_t *set, uint32_t stride, uint64_t key)
+/* Eight words: 64-bit lanes narrowed twice give two equal bytes a word; every second bit is kept. */
+static inline uint32_t match8(const __m128i *p, __m128i want, __m128i state)
+{
+    __m128i a = _mm_cmpeq_epi64(_mm_or_si128(p[0], state), want), b = _mm_cmpeq_epi64(_mm_or_si128(p[1], state), want);
+    __m128i c = _mm_cmpeq_epi64(_mm_or_si128(p[2], state), want), d = _mm_cmpeq_epi64(_mm_or_si128(p[3], state), want);
+    __m128i bytes = _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
+    return (uint32_t)_mm_movemask_epi8(bytes); /* two bits a word */
+}
+
+/* Way of the match, or ~0. A line is in a set at most once. */
+static inline uint32_t pcache_way(const uint64_t *set, uint32_t stride, uint64_t key)
 {
     const __m128i *p = (const __m128i *)(const void *)set;
     const __m128i want = _mm_set1_epi64x((long long)key), state = _mm_set1_epi64x(3);
-    uint32_t mask = 0;
-    for (uint32_t i = 0; i < stride / 2; i++) {
-        __m128i eq = _mm_cmpeq_epi64(_mm_or_si128(p[i], state), want);
-        mask |= (uint32_t)_mm_movemask_pd(_mm_castsi128_pd(eq)) << 2 * i;
+    if (stride == 8) {
+        uint32_t m = match8(p, want, state);
+        return m ? (uint32_t)__builtin_ctz(m) / 2 : UINT32_MAX;
     }
-    return mask;
+    if (stride == 16) {
+        uint32_t m = match8(p, want, state) | match8(p + 4, want, state) << 16;
+        return m ? (uint32_t)__builtin_ctz(m) / 2 : UINT32_MAX;
+    }
+    for (uint32_t i = 0; i < stride; i++)
+        if ((set[i] | 3) == key)
+            return i;
+    return UINT32_MAX;
 }
 
 ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t);
@@ -129,11 +144,9 @@ static inline bool cache_l1_hit(struct caches *c, uint32_t core, uint64_t line, 
     struct core_cache *p = &c->core[core];
     struct pcache *l1 = op == CACHE_FETCH ? &p->l1i : &p->l1d;
     uint64_t set = line & l1->set_mask, *tags = &l1->tag[set * l1->stride];
-    uint32_t match =
-        l1->stride == 8 ? pcache_match(tags, 8, line << 3 | 7) : pcache_match(tags, l1->stride, line << 3 | 7);
-    if (unlikely(!match))
+    uint32_t way = pcache_way(tags, l1->stride, line << 3 | 7);
+    if (unlikely(way == UINT32_MAX))
         return false;
-    uint32_t way = (uint32_t)__builtin_ctz(match);
     l1->lru[set] = lru_touch(l1->lru[set], way);
     *done_ps = t + c->l1_ps;
     if (op == CACHE_WRITE) {

@@ -54,15 +54,19 @@ static uint32_t tag_key(const struct llc *l, uint64_t line)
     return (uint32_t)(line >> l->slice_set_bits) << 3 | 4;
 }
 
-static uint32_t *data_find(const struct llc *l, uint8_t *set, uint64_t line)
+/* Four tags make a step; 12 (11 ways) and 16 are the usual lengths. */
+static inline uint32_t *data_find(const struct llc *l, uint8_t *set, uint64_t line)
 {
     const __m128i *p = (const __m128i *)(const void *)set;
     const __m128i want = _mm_set1_epi32((int)(tag_key(l, line) | 3)), state = _mm_set1_epi32(3);
-    uint32_t mask = 0;
-    for (uint32_t i = 0; i < l->stride / 4; i++) {
-        __m128i eq = _mm_cmpeq_epi32(_mm_or_si128(p[i], state), want);
-        mask |= (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(eq)) << 4 * i;
-    }
+    __m128i a = _mm_cmpeq_epi32(_mm_or_si128(p[0], state), want), b = _mm_setzero_si128(), c = b, d = b;
+    if (l->stride > 4)
+        b = _mm_cmpeq_epi32(_mm_or_si128(p[1], state), want);
+    if (l->stride > 8)
+        c = _mm_cmpeq_epi32(_mm_or_si128(p[2], state), want);
+    if (l->stride > 12)
+        d = _mm_cmpeq_epi32(_mm_or_si128(p[3], state), want);
+    uint32_t mask = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)));
     return mask ? data_tags(set) + __builtin_ctz(mask) : NULL;
 }
 
@@ -82,11 +86,14 @@ static uint64_t tag_line(const struct llc *l, const uint8_t *set, uint32_t tag)
 }
 
 /* Puts a line into the data array; the victim goes to memory if it is dirty. */
-static void data_fill(struct caches *c, uint32_t socket, uint8_t *set, uint64_t line, uint32_t state, ps_t t)
+static void data_fill(struct caches *c, uint32_t socket, uint8_t *set, uint64_t line, uint32_t state, bool is_alone,
+                      ps_t t)
 {
     struct llc *l = &c->llc[socket];
     uint64_t *lru = lru_word(l, set);
-    uint32_t *hit = data_find(l, set, line), way = lru_victim(*lru, l->ways);
+    uint32_t way = lru_victim(*lru, l->ways);
+    /* Only a line that is shared, or becomes so, can be here already: what a core holds alone the LLC gave up. */
+    uint32_t *hit = is_alone ? NULL : data_find(l, set, line);
     if (hit) { /* already there: only its state may rise to modified */
         *hit |= state == LINE_MODIFIED ? LINE_MODIFIED : 0;
         return;
@@ -277,7 +284,7 @@ static ps_t from_sharers(struct caches *c, const struct core_cache *p, uint8_t *
     }
     /* A dirty line becomes shared by the cores and dirty in the LLC, which stays responsible for memory. */
     if (downgrade_sharers(c, p->socket, sharers->cores, line, LINE_SHARED))
-        data_fill(c, p->socket, set, line, LINE_MODIFIED, t);
+        data_fill(c, p->socket, set, line, LINE_MODIFIED, false, t);
     snoop_set(&c->snoop[p->socket], sharers, line, sharers->cores | 1u << p->bit);
     *state = LINE_SHARED;
     return t;
@@ -340,7 +347,7 @@ void llc_take_victim(struct caches *c, struct core_cache *p, uint64_t line, uint
     snoop_set(&c->snoop[p->socket], &sharers, line, others);
     if (others && state != LINE_MODIFIED)
         return; /* other cores still hold it */
-    data_fill(c, p->socket, set, line, state, t);
+    data_fill(c, p->socket, set, line, state, state != LINE_SHARED, t);
 }
 
 bool llc_clean(struct caches *c, uint32_t socket, uint64_t line, bool keep)
