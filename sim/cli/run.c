@@ -127,6 +127,11 @@ static int run_all(const struct experiment *e, const struct run_args *a, struct 
         args_complain(d);
         return end;
     }
+    if (opt.only && !p.n_points) {
+        fail(d, "--point: found %s, which is no run of this experiment (quire run --check-config lists them)",
+             opt.only);
+        return args_complain(d);
+    }
     return opt.only ? EXIT_DONE : finish(e, a->out, &p, d);
 }
 

@@ -325,10 +325,24 @@ static struct experiment *load(const char *path, const struct experiment_ops *op
     return e;
 }
 
-/* Sweeps, and the expects and plots that speak of them. */
-static int read_study(struct study *s, struct diag *d)
+/* Titles become parts of result keys ("vm.log.accesses"). Open sections name plugins, perhaps by path. */
+static int check_titles(const struct study *s, const struct conf_schema *schema, struct diag *d)
 {
-    if (read_axes(s, d) != 0)
+    int rc = 0;
+    for (const struct conf_schema *k = schema->subs; k && k->name; k++) {
+        const struct conf_section *sec = k->titled && !k->open ? conf_find(conf_root(s->conf), k->name, NULL) : NULL;
+        for (; sec; sec = conf_next(sec))
+            if (!is_name(conf_title(sec)))
+                rc = fail(d, "%s: [%s] found the title \"%.60s\", expected a word of letters, digits, - and _",
+                          conf_where(sec), k->name, conf_title(sec));
+    }
+    return rc;
+}
+
+/* Sweeps, and the expects and plots that speak of them. */
+static int read_study(struct study *s, const struct conf_schema *schema, struct diag *d)
+{
+    if (check_titles(s, schema, d) != 0 || read_axes(s, d) != 0)
         return -1;
     int rc = expect_check(s, d);
     return rc | plot_check(s, d);
@@ -339,7 +353,7 @@ struct experiment *experiment_load_plan(const char *path, const struct experimen
     struct experiment *e = load(path, ops, d);
     int rc = e ? make_studies(e, d) : -1;
     for (uint32_t i = 0; rc == 0 && i < e->n_studies; i++)
-        rc = read_study(&e->study[i], d);
+        rc = read_study(&e->study[i], ops->schema, d);
     if (rc == 0)
         return e;
     experiment_free(e);
@@ -358,7 +372,7 @@ struct experiment *experiment_load(const char *path, const char *dir, const char
     rc |= make_studies(e, d);
     rc |= rc ? 0 : apply_sets(e, set, n_set, false, d);
     for (uint32_t i = 0; i < e->n_studies; i++)
-        rc |= read_study(&e->study[i], d);
+        rc |= read_study(&e->study[i], ops->schema, d);
     for (uint32_t i = 0; rc == 0 && i < e->n_studies; i++)
         rc |= lay_out(e, &e->study[i], d);
     if (rc == 0)

@@ -219,7 +219,7 @@ Test(experiment, mistakes_are_found_before_anything_runs)
         {"sweep \"run\" { key = seed values = {1} }",
          "x.conf:1: [sweep.run]: found the title \"run\", expected a word of letters, digits, - and _ (not run)"},
         {"sweep \"a,b\" { key = seed values = {1} }",
-         "x.conf:1: [sweep.a,b]: found the title \"a,b\", expected a word of letters, digits, - and _ (not run)"},
+         "x.conf:1: [sweep] found the title \"a,b\", expected a word of letters, digits, - and _"},
         {"study \"../x\" { }",
          "x.conf:1: [study] found the title \"../x\", expected a word of letters, digits, - and _ (not runs)"},
         {"machine { imc { depth = 13 } }", "x.conf:1: [machine.imc] depth: found 13, expected a lucky number"},
@@ -238,7 +238,7 @@ Test(experiment, mistakes_are_found_before_anything_runs)
         {"plot \"p\" { x = q y = a }", "x.conf:1: [plot.p] x: found \"q\", expected the title of a sweep"},
         {"plot \"p\" { series = s group = q }", "x.conf:1: [plot.p] group: found \"q\", expected the title of a sweep"},
         {"plot \"p/q\" { series = s }",
-         "x.conf:1: [plot.p/q]: found the title \"p/q\", expected a word of letters, digits, - and _"},
+         "x.conf:1: [plot] found the title \"p/q\", expected a word of letters, digits, - and _"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct diag d;
