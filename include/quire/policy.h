@@ -356,6 +356,9 @@ struct quire_policy {
     /* Makes one instance. Services and options are available. 0, or QUIRE_E_* to refuse, *why (NULL before) then says
      * why. fini is called for whatever was stored in *self, also after a refusal. */
     int32_t (*init)(const struct quire_host *h, void **self, const char **why);
+    /* 32 lower-case hex digits that stand for everything the plugin was built from, so that the same source gives the
+     * same run id under every compiler; NULL: the digest of the file stands for it. */
+    const char *source_id;
 };
 
 /* The one exported symbol: fills nothing, returns a struct that stays valid until the library is closed. */
@@ -373,10 +376,17 @@ __attribute__((visibility("default"))) const struct quire_policy *quire_policy_e
         .help = (help_), ##__VA_ARGS__                                                                                 \
     }
 #define QUIRE_OPTIONS(array) .options = (array), .n_options = sizeof(array) / sizeof((array)[0])
+/* Defined by a build that hashes the sources. */
+#ifndef QUIRE_SOURCE_ID
+#define QUIRE_SOURCE_ID NULL
+#endif
 /* The whole plugin: QUIRE_POLICY(.name = "x", .help = "...", .hooks = &hooks, .init = init, ...) */
 #define QUIRE_POLICY(...)                                                                                              \
-    static const struct quire_policy quire_this_policy = {                                                             \
-        .size = sizeof(struct quire_policy), .abi_major = QUIRE_ABI_MAJOR, .abi_minor = QUIRE_ABI_MINOR, __VA_ARGS__}; \
+    static const struct quire_policy quire_this_policy = {.size = sizeof(struct quire_policy),                         \
+                                                          .abi_major = QUIRE_ABI_MAJOR,                                \
+                                                          .abi_minor = QUIRE_ABI_MINOR,                                \
+                                                          .source_id = QUIRE_SOURCE_ID,                                \
+                                                          __VA_ARGS__};                                                \
     const struct quire_policy *quire_policy_entry(void)                                                                \
     {                                                                                                                  \
         return &quire_this_policy;                                                                                     \

@@ -23,7 +23,7 @@
 struct plugin {
     void *so;
     char *path;
-    char digest[PLUGIN_DIGEST_LEN]; /* XXH3-128 of the file, 32 hex digits */
+    char digest[PLUGIN_DIGEST_LEN]; /* its source_id, or else XXH3-128 of the file: 32 hex digits */
     struct quire_policy policy; /* as far as the plugin's own struct goes; the rest is 0. hooks is not to be used: */
     struct quire_hooks hooks;   /* the same for its hooks */
     uint32_t n_options;

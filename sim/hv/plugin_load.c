@@ -176,6 +176,12 @@ static int handshake(struct plugin *p, quire_policy_entry_fn *entry, const char 
                     p->path);
     if (p->policy.init == NULL)
         return fail(d, "%s: %s: found no init function", where, p->path);
+    const char *id = p->policy.source_id;
+    if (id != NULL && strspn(id, "0123456789abcdef") == PLUGIN_DIGEST_LEN - 1 && id[PLUGIN_DIGEST_LEN - 1] == 0)
+        memcpy(p->digest, id, PLUGIN_DIGEST_LEN);
+    else if (id != NULL)
+        return fail(d, "%s: %s: found a malformed source_id, expected %u lower-case hex digits", where, p->path,
+                    PLUGIN_DIGEST_LEN - 1);
     return read_hooks(p, where, d) < 0 ? -1 : read_options(p, where, d);
 }
 

@@ -384,6 +384,14 @@ static int check_point(const struct conf *conf, struct diag *d)
     return bad;
 }
 
+static void add_plugin(struct run_inputs *in, const struct plugin *p)
+{
+    in->item = xrealloc(in->item, (in->n + 1) * sizeof *in->item);
+    struct run_input *i = &in->item[in->n++];
+    *i = (struct run_input){.kind = xstrdup("plugin"), .name = xasprintf("%s.so", p->policy.name)};
+    memcpy(i->digest, p->digest, sizeof i->digest);
+}
+
 static int point_inputs(const struct conf *conf, struct run_inputs *in, struct diag *d)
 {
     struct run_conf rc;
@@ -403,10 +411,8 @@ static int point_inputs(const struct conf *conf, struct run_inputs *in, struct d
         struct plugin *p = plugin_open(conf_title(s), rc.policy_path, conf_where(s), d);
         if (!p)
             return -1;
-        int bad = run_inputs_add(in, "plugin", p->path, conf_where(s), d);
+        add_plugin(in, p);
         plugin_close(p);
-        if (bad)
-            return -1;
     }
     return 0;
 }

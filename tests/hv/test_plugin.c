@@ -188,6 +188,20 @@ Test(plugin, bad_options_are_refused_in_one_line, .init = reset)
     expect_refused("default of option count: ");
 }
 
+Test(plugin, the_digest_is_the_source_id_if_there_is_one, .init = reset)
+{
+    policy.source_id = "0123456789abcdef0123456789abcdef";
+    struct plugin *p = adopt();
+    cr_assert_str_eq(p->digest, policy.source_id);
+    plugin_close(p);
+    policy.source_id = "short";
+    expect_refused("found a malformed source_id");
+    policy.source_id = "0123456789ABCDEF0123456789abcdef";
+    expect_refused("found a malformed source_id");
+    policy.source_id = "0123456789abcdef0123456789abcdef0";
+    expect_refused("found a malformed source_id");
+}
+
 /* A plugin of a later 1.x has larger structs and a higher minor; an earlier one had fewer hooks. */
 Test(plugin, larger_and_smaller_structs_of_the_same_major_load, .init = reset)
 {
