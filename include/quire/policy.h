@@ -128,7 +128,8 @@ struct quire_fault {
 #define QUIRE_VERDICT_SKIP    2u /* a hint store is done: go on behind the instruction */
 #define QUIRE_VERDICT_STOP    3u /* stop the VM: an error */
 /* The hypervisor carries out this one access by its instruction emulator and leaves the trace armed, so that the very
- * next access faults too. Costs the emulation on top of the exit. */
+ * next access faults too. Costs the emulation on top of the exit. An access of the page walker cannot be emulated:
+ * there it is RESUME. */
 #define QUIRE_VERDICT_EMULATE 4u
 
 struct quire_verdict {

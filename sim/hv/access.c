@@ -138,6 +138,18 @@ static enum after trace_fault(struct vcpu *v, struct ept_leaf *leaf, struct quir
     return after == AFTER_STOP ? after : AFTER_RETRY;
 }
 
+/* The built-in default for a flush that no policy answers: every controller behind the region. Answers when all have
+ * drained. */
+static ps_t drain_region(struct vcpu *v, uint32_t region)
+{
+    struct hv *hv = v->vm->hv;
+    ps_t done = hv->now_ps;
+    uint64_t mask = v->vm->region[region].controllers & hv_plugin_ops.hint_controllers(hv);
+    if (mask)
+        hv_plugin_ops.hint_write(hv, v->cpu, mask, hv->now_ps, &done);
+    return done;
+}
+
 static enum after hint_fault(struct vcpu *v, uint32_t region, struct quire_fault f)
 {
     struct hv *hv = v->vm->hv;
@@ -147,7 +159,9 @@ static enum after hint_fault(struct vcpu *v, uint32_t region, struct quire_fault
     f.region = region;
     if (hv->plugins && plugin_host_fault(hv->plugins, v->vm->index, f, &verdict))
         return after_verdict(v, &verdict);
-    return AFTER_SKIP; /* nobody answers any more: a hint is a request, the store goes nowhere */
+    verdict.what = QUIRE_VERDICT_SKIP;
+    verdict.until_ps = drain_region(v, region);
+    return after_verdict(v, &verdict);
 }
 
 static enum after violation(struct vcpu *v, const struct mmu_result *r)
@@ -421,6 +435,8 @@ static int hint_hypercall(struct vcpu *v, uint32_t region)
         plugin_host_flush(hv->plugins, v->vm->index,
                           (struct quire_flush){.vcpu = v->index, .cpu = v->cpu, .region = region}, &done))
         core_wait(core, done);
+    else
+        core_wait(core, drain_region(v, region));
     return 0;
 }
 

@@ -309,7 +309,7 @@ static ps_t op_drained(void *m, uint32_t controller)
     return imc_drained_ps(&hv->numa->node[controller / imcs], (uint32_t)(controller % imcs));
 }
 
-/* A policy was ejected: what it had armed must not fire for ever. */
+/* A policy was ejected: what it had armed must not fire for ever. Hints stay as they are: the default answers them. */
 static void op_release_roles(void *m, uint64_t roles)
 {
     struct hv *hv = m;
@@ -322,9 +322,6 @@ static void op_release_roles(void *m, uint64_t roles)
                 l.entry = ept_disarm(l.entry);
                 ept_write(&vm->ept, &l);
             }
-        for (uint32_t r = 0; roles & QUIRE_ROLE_PMEM && r < vm->n_regions; r++)
-            if (vm->region[r].hint_mode == QUIRE_HINT_TRAP)
-                hv_hint_mode(hv, vm->vcpu[0].cpu, vm, r, QUIRE_HINT_OPEN);
     }
 }
 

@@ -172,7 +172,11 @@ END
 ${CC:-cc} -shared -fPIC -Iinclude -o "$tmp/nodrain.so" "$tmp/nodrain.c"
 check "building nodrain.so" $?
 points=$(seq 1 37 1500 | sed 's/.*/"&",/' | tr -d '\n')
-for policy in 'vfha" { combine = true' 'vfha" { combine = false' 'nodrain" {'; do
+# One that is ejected at its first answer: the built-in default drains in its place.
+sed 's/out->what = .*/out->what = 77;/; s/nodrain/ejected/' "$tmp/nodrain.c" >"$tmp/ejected.c"
+${CC:-cc} -shared -fPIC -Iinclude -o "$tmp/ejected.so" "$tmp/ejected.c"
+check "building ejected.so" $?
+for policy in 'vfha" { combine = true' 'vfha" { combine = false' 'ejected" {' 'nodrain" {'; do
     cat >"$tmp/crash.conf" <<END
 claim = "what was flushed survives"
 include("$SRCDIR/experiments/machines/cascade-lake-2s.conf")
@@ -186,7 +190,7 @@ END
     "$QUIRE" run "$tmp/crash.conf" --out "$tmp/crash" >"$tmp/log" 2>&1
     code=$?
     case $policy in
-    vfha*) equal "crash, $policy: $(grep G3 "$tmp/log" | head -n 1)" $code 0 ;;
+    vfha* | ejected*) equal "crash, $policy: $(grep G3 "$tmp/log" | head -n 1)" $code 0 ;;
     *)
         [ $code -ne 0 ] && grep -q "golden model G3" "$tmp/log"
         check "nodrain is found out" $?
