@@ -37,6 +37,7 @@ static int gnuplot(const char *dir, const char *script, struct diag *d)
     if (pid < 0)
         return fail(d, "gnuplot: cannot be started: %s", strerror(errno));
     if (pid == 0) {
+        setenv("LC_ALL", "C.UTF-8", 1); /* labels hold UTF-8 */
         if (chdir(dir) == 0)
             execlp("gnuplot", "gnuplot", "-d", script, (char *)NULL); /* -d: no settings of the user's own */
         _exit(127);
@@ -155,11 +156,17 @@ static void curves(FILE *f, const char *name, const struct plot *plot, const str
         bars(f, name, p);
         return;
     }
+    fputs("plot ", f);
+    /* Arrows with flat heads: gnuplot's own error bars would leave a white ring round each point. */
+    for (uint32_t i = 0; p->has_bars && i < p->n; i++)
+        fprintf(f,
+                "'%s.dat' index %u using 1:3:(0):($4-$3) with vectors heads size graph 0.008,90 ls %u dt solid "
+                "notitle, \\\n    ",
+                name, i, i % 8 + 1);
     for (uint32_t i = 0; i < p->n; i++) {
         bool dense = p->line[i].n > 24;
         const char *with = plot->kind == PLOT_SCATTER ? "points" : dense ? "lines" : "linespoints";
-        fprintf(f, "%s '%s.dat' index %u using 1:2 with %s ls %u ", i ? ", \\\n    " : "plot ", name, i, with,
-                i % 8 + 1);
+        fprintf(f, "%s'%s.dat' index %u using 1:2 with %s ls %u ", i ? ", \\\n    " : "", name, i, with, i % 8 + 1);
         if (p->line[i].name[0] && p->n > 1) {
             fputs("title ", f);
             quoted(f, p->line[i].name);
@@ -167,8 +174,6 @@ static void curves(FILE *f, const char *name, const struct plot *plot, const str
         } else {
             fputs("notitle", f);
         }
-        if (p->has_bars)
-            fprintf(f, ", \\\n     '%s.dat' index %u using 1:2:3:4 with yerrorbars ls %u notitle", name, i, i % 8 + 1);
     }
     fputc('\n', f);
 }
