@@ -47,7 +47,7 @@ static inline void ahead_nested(const struct mmu *m, const struct mmu_space *s, 
 {
     uint64_t gpa;
     const struct mmu_hint *h = ahead_gpa(m, s, gva, &gpa);
-    if (!h)
+    if (!h || !h->words)
         return;
     __builtin_prefetch(&h->words[gpa >> PAGE_SHIFT & 511]);
     cache_lookahead(m->caches, m->core, (h->table_hpa + (gpa >> PAGE_SHIFT & 511) * 8) >> LINE_SHIFT);
@@ -58,9 +58,11 @@ static inline void ahead_data(const struct mmu *m, const struct mmu_space *s, ui
 {
     uint64_t gpa;
     const struct mmu_hint *h = ahead_gpa(m, s, gva, &gpa);
-    if (h)
-        cache_lookahead(m->caches, m->core,
-                        ((h->words[gpa >> PAGE_SHIFT & 511] & EPT_FRAME) | (gva & (PAGE_BYTES - 1))) >> LINE_SHIFT);
+    if (!h)
+        return;
+    uint64_t page =
+        h->words ? h->words[gpa >> PAGE_SHIFT & 511] & EPT_FRAME : h->table_hpa | (gpa & (2 * MIB - PAGE_BYTES));
+    cache_lookahead(m->caches, m->core, (page | (gva & (PAGE_BYTES - 1))) >> LINE_SHIFT);
 }
 
 #endif

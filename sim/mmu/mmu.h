@@ -69,7 +69,7 @@ struct psc {
 struct mmu_hint {
     uint64_t key; /* address >> 21 << 16 | asid; 0: none */
     uint64_t table_hpa;
-    const uint64_t *words; /* the table's 512 entries */
+    const uint64_t *words; /* the table's 512 entries; NULL: a 2 MiB leaf, table_hpa is its frame */
 };
 
 #define PML_ENTRIES 512u

@@ -153,6 +153,9 @@ static enum mmu_status nested_walk(struct walk *w, uint64_t gpa, uint32_t access
         if (level == 0 || entry & EPT_LEAF) {
             if (level == 0)
                 note_hint(w, w->m->ept_hint, gpa, asid, table);
+            else if (level == 1)
+                w->m->ept_hint[(gpa >> 21) & (MMU_HINTS - 1)] =
+                    (struct mmu_hint){gpa >> 21 << 16 | asid, entry & EPT_FRAME, NULL};
             enum mmu_status status = leaf_bits(w, at, &entry, gpa, access);
             uint64_t mask = (1ull << LEVEL_SHIFT(level)) - 1;
             *out = (struct nested){(entry & EPT_FRAME & ~mask) | (gpa & mask), entry, level};
