@@ -98,6 +98,13 @@ refused "a text file" "found no ELF file" "$QUIRE" policy check "$tmp/text.so"
 refused "a name that nobody has" "found no nobody.so" "$QUIRE" policy check nobody
 refused "no word" "expected .list. or" "$QUIRE" policy
 
+# ---- the example of docs/policies.md ----
+sed -n '/^\o140\{3\}c$/,/^\o140\{3\}$/p' docs/policies.md | sed '1d;$d' >"$tmp/touched.c"
+${CC:-cc} -Wall -Wextra -Werror -shared -fPIC -O2 -Iinclude -o "$tmp/touched.so" "$tmp/touched.c"
+check "the documented example compiles" $?
+"$QUIRE" policy check "$tmp/touched.so" >"$tmp/out"
+check "the documented example: $(grep FAILED "$tmp/out")" $?
+
 # ---- plugins in a run ----
 small="generator:zipf -n 3000 --footprint 1MiB --memory 64MiB --backing 4KiB"
 # shellcheck disable=SC2086
