@@ -16,6 +16,7 @@
 #define DRAIN_PS    (300 * PS_PER_NS)
 #define STEP_PS     (20 * PS_PER_US)
 #define STEPS       10000u
+#define MAX_EVENTS  200000u
 
 struct kit_page {
     bool is_mapped, is_accessed, is_dirty, is_pinned, is_moving;
@@ -34,8 +35,9 @@ struct kit {
     struct rng rng;
     ps_t now;
     struct kit_page page[PAGES];
-    struct kit_due due[256];
-    uint32_t n_due;
+    struct kit_due *due;
+    uint32_t n_due, cap_due;
+    uint64_t n_events;     /* timers and moves so far */
     uint64_t queue[PAGES]; /* moves under way, in order */
     uint32_t queue_node[PAGES], n_queue;
     ps_t move_done;
@@ -57,7 +59,10 @@ static void k_charge(void *m, uint32_t cpu, uint64_t cycles)
 static void k_timer_at(void *m, ps_t at, uint64_t id)
 {
     struct kit *k = m;
-    CHECK_MSG(k->n_due < N_ELEMS(k->due), "the kit's machine has room for %zu timers", N_ELEMS(k->due));
+    if (k->n_due == k->cap_due) {
+        k->cap_due = k->cap_due ? 2 * k->cap_due : 64;
+        k->due = xrealloc(k->due, k->cap_due * sizeof *k->due);
+    }
     k->due[k->n_due++] = (struct kit_due){at, id};
 }
 static void k_series(void *m, const char *name, const char *label, const char *x_name, double x, double y)
@@ -288,10 +293,10 @@ static void end_move(struct kit *k)
     plugin_host_done(k->host, 0, 0, d);
 }
 
-/* Lets time pass; at most a million events, so that a policy whose timers breed cannot hold it up. */
+/* Lets time pass; a run has at most MAX_EVENTS, so that a policy whose timers breed cannot hold it up. */
 static void run_until(struct kit *k, ps_t until)
 {
-    for (uint32_t events = 0; events < 1000000; events++) {
+    for (; k->n_events < MAX_EVENTS; k->n_events++) {
         uint32_t first = k->n_due;
         for (uint32_t i = 0; i < k->n_due; i++)
             if (k->due[i].at <= until && (first == k->n_due || k->due[i].at < k->due[first].at))
@@ -480,5 +485,6 @@ void kit_run(const struct plugin *p, const struct plugin_values *v, uint64_t cla
     out->n_decisions = plugin_host_decisions(k->host);
     plugin_host_free(k->host);
     plugin_close(squatter);
+    free(k->due);
     free(k);
 }

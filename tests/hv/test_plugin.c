@@ -573,6 +573,27 @@ Test(plugin, timers_come_when_due_and_not_when_stopped, .init = reset)
     cr_assert_eq(n_timer_calls, 5);
 }
 
+static void swarming_event(void *self, const struct quire_vm_event *e)
+{
+    struct odd *o = self;
+    for (uint32_t i = 0; i < 1000 && e->what == QUIRE_VM_CREATED; i++)
+        cr_assert_neq(o->core->timer_start(o->core, i, 1, 0, i), 0);
+}
+static void counting_timer(void *self, quire_timer t, uint64_t cookie, uint64_t now_ps)
+{
+    (void)self, (void)t, (void)cookie, (void)now_ps;
+    n_timer_calls++;
+}
+
+Test(plugin, a_swarm_of_timers_ends, .init = reset)
+{
+    n_timer_calls = 0;
+    hooks.vm_event = swarming_event;
+    hooks.timer = counting_timer;
+    cr_assert_str_eq(run_kit(0, 0).ejected, "");
+    cr_assert(n_timer_calls > 10000 && n_timer_calls < 1000000, "%lu", n_timer_calls);
+}
+
 /* ---- decisions --------------------------------------------------------------------------------------------------- */
 
 Test(plugin, the_chain_tells_runs_apart_and_alike, .init = reset)
