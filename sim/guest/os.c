@@ -182,9 +182,15 @@ struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf
         free(g);
         return NULL;
     }
+    uint32_t before = hv->n_vms;
     struct vm *vm = hv_vm_new(hv, &setup, d);
-    if (!vm)
+    if (!vm) {
+        if (hv->n_vms == before) { /* else the machine owns what there is, and frees it */
+            free(g->player);
+            free(g);
+        }
         return NULL;
+    }
     for (uint32_t i = 0; i < vm->n_vcpus; i++) {
         struct vcpu *v = &vm->vcpu[i];
         g->player[i] = v->guest = xcalloc(1, sizeof *g->player[i]);

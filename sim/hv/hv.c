@@ -292,6 +292,16 @@ static ps_t earliest(const struct hv *hv)
     return t;
 }
 
+/* One vCPU in all has something to run: there is nobody whose clock it could run away from. */
+static bool runs_alone(const struct hv *hv)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < hv->n_cpus && n < 2; i++)
+        for (uint32_t k = 0; k < hv->cpu[i].n_vcpus; k++)
+            n += !hv->cpu[i].vcpu[k]->is_done;
+    return n < 2;
+}
+
 static void sample(struct hv *hv, struct vm *vm, ps_t at)
 {
     uint64_t local = vm->stats.local_accesses - vm->last_sample.local_accesses;
@@ -354,7 +364,10 @@ int hv_run(struct hv *hv, ps_t end_ps, struct diag *d)
             handle(hv, &e);
         }
         now = earliest(hv);
-        ps_t until = (now / hv->conf.quantum_ps + 1) * hv->conf.quantum_ps;
+        ps_t quantum = runs_alone(hv) ? max_u64(hv->conf.quantum_ps, PS_PER_MS) : hv->conf.quantum_ps;
+        ps_t until = (now / quantum + 1) * quantum;
+        if (end_ps)
+            until = min_u64(until, max_u64(end_ps, now + 1));
         if (hv->events.n)
             until = min_u64(until, max_u64(hv->events.item[0].at_ps, now + 1));
         for (uint32_t i = 0; i < hv->n_cpus && !hv->is_down; i++)
