@@ -254,8 +254,8 @@ ps_t cache_flush(struct caches *c, uint32_t core, uint64_t line, enum flush_op o
     p->stats.flushes++;
     for (uint32_t s = 0; s < c->n_sockets; s++)
         dirty |= llc_clean(c, s, line, keep);
-    if (!dirty)
-        return t + c->l1_ps;
+    if (!dirty) /* an evicted copy may still be on its way into the controller */
+        return numa_accepted_ps(c->numa, line, t + c->l1_ps);
     p->stats.flush_writebacks++;
     return numa_write(c->numa, p->socket, line, t + c->llc_ps);
 }

@@ -4,16 +4,18 @@
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/find.h"
+#include "sim/cli/sets.h"
 #include "sim/machine/run.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct replay_args {
     const char *machine, *memory, *pmem, *backing, *format, *policy, *out, *footprint;
     uint64_t vcpus, accesses, seed;
-    const char *set[32];
-    uint32_t n_set;
+    struct sets set;
     bool check, true_curve;
 };
 
@@ -56,6 +58,8 @@ static int write_out(const struct conf *conf, const struct result *r, const char
     struct run_inputs in;
     struct manifest m;
     char id[33];
+    if (mkdir(out, 0777) && errno != EEXIST)
+        return fail(d, "--out: %s cannot be made: %s", out, strerror(errno));
     if (point_manifest(&e, conf, &m, &in, id, d))
         return -1;
     int bad = result_write(r, &m, out, d);
@@ -86,8 +90,8 @@ static int replay(const struct replay_args *a, const char *what, struct diag *d)
     struct conf *conf = conf_parse(text, strlen(text), "replay", ".", &experiment_schema, d);
     struct result *r = result_new();
     int bad = !conf;
-    for (uint32_t i = 0; !bad && i < a->n_set; i++)
-        bad = set_one(conf, a->set[i], d);
+    for (uint32_t i = 0; !bad && i < a->set.n; i++)
+        bad = set_one(conf, a->set.text[i], d);
     bad = bad || run_point(conf, r, d);
     if (!bad && a->out[0])
         bad = write_out(conf, r, a->out, d);
@@ -126,7 +130,8 @@ int cmd_replay(int argc, char **argv)
         {"seed", 0, "N", ARG_UINT, &a.seed, "seed of all random streams [1]"},
         {"check", 0, NULL, ARG_FLAG, &a.check, "golden models on"},
         {"true-curve", 0, NULL, ARG_FLAG, &a.true_curve, "also the exact miss-ratio curve"},
-        {"set", 0, "KEY=VALUE", ARG_STRING, &sets, "any key of an experiment file (machine.imc.wpq_entries=4)"},
+        {"set", 0, "KEY=VALUE", ARG_STRING, &sets,
+         "any key of an experiment file (machine.imc.wpq_entries=4); may be given many times"},
         {"out", 'o', "DIR", ARG_STRING, &a.out, "write a run directory below DIR [result.json on standard output]"},
         {0},
     };
@@ -136,13 +141,13 @@ int cmd_replay(int argc, char **argv)
         "Example:\n  quire replay generator:zipf -n 1000000 --footprint 256MiB -m cascade-lake-2s\n"};
     const char *word[1];
     struct diag d = {0};
+    if (take_sets(&argc, argv, &a.set, &d))
+        return args_complain(&d);
     int n = args_parse(&about, argc, argv, word, 1, &d);
     if (n == ARGS_HELP)
         return EXIT_DONE;
     if (n == 0)
         fail(&d, "replay: found no trace, expected a file or generator:NAME (quire replay --help)");
-    if (sets)
-        a.set[a.n_set++] = sets;
     if (n <= 0 || replay(&a, word[0], &d))
         return args_complain(&d);
     return EXIT_DONE;

@@ -4,6 +4,7 @@
 #include "sim/base/types.h"
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
+#include "sim/cli/sets.h"
 #include "sim/machine/expect.h"
 #include "sim/machine/run.h"
 #include "sim/machine/sweep.h"
@@ -15,34 +16,10 @@
 
 struct run_args {
     const char *out, *point, *base;
-    const char *set[64];
-    uint32_t n_set;
+    struct sets set;
     uint64_t jobs;
     bool check_config, help_keys;
 };
-
-/* --set KEY=VALUE may be given many times, and with other options between: taken out of argv before the table parses.
- */
-static int take_sets(int *argc, char **argv, struct run_args *a, struct diag *d)
-{
-    int kept = 1;
-    for (int i = 1; i < *argc; i++) {
-        const char *value = NULL;
-        if (strncmp(argv[i], "--set=", 6) == 0)
-            value = argv[i] + 6;
-        else if (strcmp(argv[i], "--set") == 0 && i + 1 < *argc)
-            value = argv[++i];
-        if (!value) {
-            argv[kept++] = argv[i];
-            continue;
-        }
-        if (a->n_set == N_ELEMS(a->set))
-            return fail(d, "--set: more than %zu of them", N_ELEMS(a->set));
-        a->set[a->n_set++] = value;
-    }
-    *argc = kept;
-    return 0;
-}
 
 static void on_progress(void *ctx, const struct sweep_progress *p)
 {
@@ -157,7 +134,7 @@ int cmd_run(int argc, char **argv)
         table, "Example:\n  quire run experiments/quickstart.conf --out out/quickstart -j2\n"};
     struct diag d = {0};
     const char *word[1];
-    if (take_sets(&argc, argv, &a, &d))
+    if (take_sets(&argc, argv, &a.set, &d))
         return args_complain(&d);
     /* -jN and -j N are both usual. */
     int n = args_parse(&about, argc, argv, word, 1, &d);
@@ -176,7 +153,7 @@ int cmd_run(int argc, char **argv)
     if (n > 0 && strcmp(engine, "local") != 0)
         n = fail(&d, "--engine: found '%s', expected local", engine);
     struct experiment *e =
-        n > 0 ? experiment_load(word[0], a.base[0] ? a.base : NULL, a.set, a.n_set, &run_ops, &d) : NULL;
+        n > 0 ? experiment_load(word[0], a.base[0] ? a.base : NULL, a.set.text, a.set.n, &run_ops, &d) : NULL;
     if (!e)
         return args_complain(&d);
     char *out = NULL;

@@ -139,14 +139,16 @@ static ps_t dram_line(struct node_imc *n, struct channel *c, uint64_t chan_line,
         c->stats.row_hits++;
     } else {
         c->stats.row_misses++;
-        cas += k->t_rcd_ps + (c->open_row[bank] != UINT32_MAX ? k->t_rp_ps : 0);
+        ps_t activate = start;
+        if (c->open_row[bank] != UINT32_MAX)
+            activate = max_u64(start, c->bank_ras_ps[bank]) + k->t_rp_ps;
+        c->bank_ras_ps[bank] = activate + k->t_ras_ps;
         c->open_row[bank] = row;
+        cas = activate + k->t_rcd_ps;
     }
     ps_t data = max_u64(cas + k->t_cl_ps, c->bus_free_ps);
     c->bus_free_ps = data + k->t_burst_ps;
-    /* The next column command to this bank may follow one burst later; a precharge must keep tRAS, which cas - start
-     * already covers for the conflict that pays it. */
-    c->bank_free_ps[bank] = cas == start ? cas + k->t_burst_ps : max_u64(cas + k->t_burst_ps, start + k->t_ras_ps);
+    c->bank_free_ps[bank] = cas + k->t_burst_ps;
     return data + k->t_burst_ps;
 }
 
@@ -219,7 +221,7 @@ static ps_t wpq_push(struct node_imc *n, struct channel *c, uint64_t line, ps_t 
         if (e->line == line) {
             c->stats.wpq_merges++;
             wpq_capture(n, e, line);
-            return t;
+            return max_u64(t, e->accept_ps); /* the entry itself may still wait for room */
         }
     }
     if (c->wpq_n == n->conf.wpq_entries) {
@@ -248,6 +250,20 @@ ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_l
     if (r->kind == MEM_PMEM)
         return wpq_push(n, c, (r->base >> LINE_SHIFT) + offset_lines, t);
     return dram_write(n, c, t);
+}
+
+ps_t imc_accepted_ps(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t)
+{
+    uint64_t chan_line, line = (r->base >> LINE_SHIFT) + offset_lines;
+    const struct channel *c = &n->chan[imc_channel(n, r->kind, offset_lines, &chan_line)];
+    for (uint32_t i = c->wpq_n; i-- > 0;) {
+        const struct wpq_entry *e = wpq_at(n, c, i);
+        if (e->accept_ps <= t)
+            break; /* taken in age order: all older ones are in as well */
+        if (e->line == line)
+            return e->accept_ps;
+    }
+    return t;
 }
 
 ps_t imc_drained_ps(const struct node_imc *n, uint32_t imc)

@@ -61,7 +61,8 @@ struct wpq_entry {
 
 struct channel {
     ps_t bus_free_ps;
-    ps_t bank_free_ps[IMC_MAX_BANKS];
+    ps_t bank_free_ps[IMC_MAX_BANKS]; /* next column command */
+    ps_t bank_ras_ps[IMC_MAX_BANKS];  /* earliest precharge of the open row (tRAS) */
     uint32_t open_row[IMC_MAX_BANKS]; /* ~0: closed */
     uint32_t n_writes;                /* DRAM writes queued */
     ps_t drained_ps;                  /* end of the last write batch */
@@ -96,6 +97,9 @@ uint64_t imc_offset(const struct node_imc *n, enum mem_kind kind, uint32_t chan,
 ps_t imc_read(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t);
 /* Write-back or non-temporal store: when the controller has taken it. */
 ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t);
+
+/* When the WPQ entry of a persistent line has room, if one is still waiting at t; else t. */
+ps_t imc_accepted_ps(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t);
 
 /* A store to a flush hint address of controller imc at t: when all persistent writes that its WPQs took before t are on
  * media. */

@@ -163,7 +163,8 @@ void frame_store64(struct mem *m, uint64_t hpa, uint64_t value)
 {
     struct frame *f = frame_at(m, hpa >> PAGE_SHIFT);
     uint32_t kind = f->content & 7;
-    if (kind == CONTENT_ZERO || kind == CONTENT_SPARSE) {
+    bool is_dram = kind == CONTENT_SPARSE || mem_region_at(m, hpa)->kind == MEM_DRAM;
+    if ((kind == CONTENT_ZERO || kind == CONTENT_SPARSE) && is_dram) {
         uint64_t *line = sparse_line(m, f, (hpa >> LINE_SHIFT) & 63);
         if (line) {
             line[(hpa >> 3) & 7] = value;

@@ -138,3 +138,11 @@ ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t)
     t = imc_write(&n->node[r->node], r, offset, travel(n, from, r->node, t));
     return t + n->hops[from][r->node] * n->conf.hop_ps;
 }
+
+ps_t numa_accepted_ps(const struct numa *n, uint64_t line, ps_t t)
+{
+    const struct mem_region *r = mem_region_at(n->mem, line << LINE_SHIFT);
+    if (r->kind != MEM_PMEM)
+        return t;
+    return imc_accepted_ps(&n->node[r->node], r, line - (r->base >> LINE_SHIFT), t);
+}

@@ -65,6 +65,8 @@ uint32_t numa_distance(const struct numa *n, uint32_t from, uint32_t to);
  */
 ps_t numa_read(struct numa *n, uint32_t from, uint64_t line, ps_t t);
 ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t);
+/* When the controller has taken an earlier write of the line that may still wait for room at t; t if none waits. */
+ps_t numa_accepted_ps(const struct numa *n, uint64_t line, ps_t t);
 /* One message without data to another node and back (a snoop, an interrupt). */
 static inline ps_t numa_round_trip(const struct numa *n, uint32_t from, uint32_t to)
 {

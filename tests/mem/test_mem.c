@@ -1,149 +1,119 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames are conserved; content, however it is represented, equals plain bytes. */
+/* Frames: conservation under random allocation, and every representation of content against plain bytes. */
 #include "sim/base/rng.h"
 #include "sim/mem/mem.h"
 
 #include <criterion/criterion.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define PAGES 6
-
-static struct mem *one_gib(void)
+Test(mem, allocation_conserves_and_never_overlaps)
 {
     struct mem *m = mem_new();
     struct diag d = {0};
-    cr_assert_eq(mem_add_region(m, 0, MEM_DRAM, GIB, &d), 0, "%s", d.text);
-    return m;
-}
-
-Test(mem, blocks_never_overlap_and_all_come_back)
-{
-    struct mem *m = one_gib();
-    struct mem_region *r = &m->region[0];
+    struct rng rng;
+    rng_init(&rng, 5, "mem");
+    cr_assert_eq(mem_add_region(m, 0, MEM_DRAM, 2 * GIB, &d), 0);
+    cr_assert_eq(mem_add_region(m, 1, MEM_DRAM, GIB, &d), 0);
     struct {
         uint64_t mfn;
-        uint32_t level, refs;
-    } held[400];
+        uint32_t level;
+    } held[600];
     uint32_t n = 0;
-    uint64_t start = r->free_pages, held_pages = 0;
-    uint8_t *used = xcalloc(GIB >> PAGE_SHIFT, 1);
-    struct rng rng;
-    struct diag d = {0};
-    rng_init(&rng, 1, "mem");
-    for (int k = 0; k < 20000; k++) {
-        uint32_t level = rng_below(&rng, 8) == 0;
-        if (n < N_ELEMS(held) && rng_below(&rng, 2)) {
-            uint64_t mfn = mem_alloc(m, r, level, FRAME_GUEST, 3, 7);
+    static uint8_t used[3 * 262144];
+    for (uint32_t i = 0; i < 20000; i++) {
+        if (n < 600 && rng_below(&rng, 2)) {
+            struct mem_region *r = &m->region[rng_below(&rng, 2)];
+            uint32_t level = rng_below(&rng, 8) == 0;
+            uint64_t mfn = mem_alloc(m, r, level, FRAME_GUEST, 1, i);
             if (mfn == MFN_NONE)
                 continue;
-            cr_assert_eq(mfn & ((1ull << 9 * level) - 1), 0, "aligned");
-            for (uint64_t i = 0; i < 1ull << 9 * level; i++)
-                cr_assert_eq(used[mfn - (r->base >> PAGE_SHIFT) + i]++, 0, "given out twice");
-            held[n].mfn = mfn, held[n].level = level, held[n++].refs = 1;
-            held_pages += 1ull << 9 * level;
-        } else if (n) {
-            uint32_t i = (uint32_t)rng_below(&rng, n);
-            if (held[i].level == 0 && held[i].refs < 4 && rng_below(&rng, 3) == 0) {
-                frame_ref(m, held[i].mfn);
-                cr_assert_eq(frame_refs(m, held[i].mfn), ++held[i].refs);
-                continue;
+            cr_assert_eq(mfn % (1ull << 9 * level), 0);
+            for (uint64_t k = 0; k < 1ull << 9 * level; k++) {
+                cr_assert(!used[mfn + k], "frame %lu is given out twice", (unsigned long)(mfn + k));
+                used[mfn + k] = 1;
+                cr_assert_eq(frame_at(m, mfn + k)->content, 0, "a new frame is zero");
             }
-            mem_release(m, held[i].mfn, held[i].level);
-            if (--held[i].refs)
-                continue;
-            for (uint64_t p = 0; p < 1ull << 9 * held[i].level; p++)
-                used[held[i].mfn - (r->base >> PAGE_SHIFT) + p] = 0;
-            held_pages -= 1ull << 9 * held[i].level;
-            held[i] = held[--n];
+            held[n].mfn = mfn;
+            held[n++].level = level;
+        } else if (n) {
+            uint64_t k = rng_below(&rng, n);
+            frame_set_symbol(m, held[k].mfn, 7);
+            mem_release(m, held[k].mfn, held[k].level);
+            memset(&used[held[k].mfn], 0, 1ull << 9 * held[k].level);
+            held[k] = held[--n];
         }
-        cr_assert_eq(r->free_pages + held_pages, start);
+        if (i % 1000 == 0)
+            cr_assert_eq(mem_verify(m, &d), 0, "%s", d.text);
     }
-    cr_assert_eq(mem_verify(m, &d), 0, "%s", d.text);
-    free(used);
     mem_free(m);
 }
 
-Test(mem, generation_counts_the_lives_of_a_frame)
+Test(mem, a_shared_frame_lives_until_its_last_reference)
 {
-    struct mem *m = one_gib();
-    uint64_t mfn = mem_alloc(m, &m->region[0], 0, FRAME_GUEST, 1, 5);
-    uint32_t first = owner_generation(frame_at(m, mfn)->owner);
-    cr_expect_eq(owner_gfn(frame_at(m, mfn)->owner), 5);
-    cr_expect_eq(owner_vm(frame_at(m, mfn)->owner), 1);
+    struct mem *m = mem_new();
+    struct diag d = {0};
+    cr_assert_eq(mem_add_region(m, 0, MEM_DRAM, GIB, &d), 0);
+    uint64_t free_pages = m->region[0].free_pages, mfn = mem_alloc(m, &m->region[0], 0, FRAME_GUEST, 0, 0);
+    uint32_t generation = owner_generation(frame_at(m, mfn)->owner);
+    frame_ref(m, mfn);
     mem_release(m, mfn, 0);
-    cr_assert_eq(mem_alloc(m, &m->region[0], 0, FRAME_GUEST, 1, 6), mfn, "the frame freed last is taken first");
-    cr_expect_neq(owner_generation(frame_at(m, mfn)->owner), first);
+    cr_expect_eq(frame_refs(m, mfn), 1);
+    mem_release(m, mfn, 0);
+    cr_expect_eq(frame_refs(m, mfn), 0);
+    cr_expect_eq(m->region[0].free_pages, free_pages);
+    cr_expect_eq(mem_alloc(m, &m->region[0], 0, FRAME_GUEST, 0, 0), mfn);
+    cr_expect_eq(owner_generation(frame_at(m, mfn)->owner), generation + 1, "a handle of the old use is stale");
     mem_free(m);
 }
 
-Test(mem, pins_nest)
+/* 40 frames, some persistent, against 40 byte arrays. */
+Test(mem, content_equals_plain_bytes)
 {
-    struct mem *m = one_gib();
-    uint64_t mfn = mem_alloc(m, &m->region[0], 0, FRAME_GUEST, 1, 5);
-    cr_expect_eq(frame_unpin(m, mfn), -1);
-    frame_pin(m, mfn);
-    frame_pin(m, mfn);
-    cr_expect_eq(frame_unpin(m, mfn), 0);
-    cr_expect(frame_is_pinned(m, mfn));
-    cr_expect_eq(frame_unpin(m, mfn), 0);
-    cr_expect(!frame_is_pinned(m, mfn));
+    struct mem *m = mem_new();
+    struct diag d = {0};
+    struct rng rng;
+    static uint8_t model[40][PAGE_BYTES];
+    uint64_t mfn[40];
+    rng_init(&rng, 6, "content");
+    cr_assert_eq(mem_add_region(m, 0, MEM_DRAM, GIB, &d), 0);
+    cr_assert_eq(mem_add_region(m, 0, MEM_PMEM, GIB, &d), 0);
+    for (int i = 0; i < 40; i++)
+        mfn[i] = mem_alloc(m, &m->region[i % 4 == 3], 0, FRAME_GUEST, 0, 0);
+    for (uint32_t step = 0; step < 60000; step++) {
+        uint64_t f = rng_below(&rng, 40), at = rng_below(&rng, 512) * 8, v = rng_next(&rng), g = rng_below(&rng, 40);
+        bool is_pmem = f % 4 == 3;
+        switch (rng_below(&rng, 6)) {
+        case 0:
+            frame_store64(m, mfn[f] * PAGE_BYTES + at, v);
+            memcpy(&model[f][at], &v, 8);
+            break;
+        case 1: {
+            uint64_t len = rng_below(&rng, PAGE_BYTES - at) + 1;
+            uint8_t buf[PAGE_BYTES];
+            memset(buf, (int)v, len);
+            frame_write(m, mfn[f] * PAGE_BYTES + at, buf, len);
+            memcpy(&model[f][at], buf, len);
+            break;
+        }
+        case 2:
+            if (!is_pmem) {
+                frame_set_symbol(m, mfn[f], v % 3);
+                frame_expand(v % 3, (uint64_t *)(void *)model[f]);
+            }
+            break;
+        case 3:
+            if (!is_pmem && g % 4 != 3 && f != g) {
+                frame_copy(m, mfn[f], mfn[g]);
+                memcpy(model[f], model[g], PAGE_BYTES);
+            }
+            break;
+        case 4:
+            cr_assert_eq(frame_equal(m, mfn[f], mfn[g]), memcmp(model[f], model[g], PAGE_BYTES) == 0);
+            break;
+        default:
+            memcpy(&v, &model[f][at], 8);
+            cr_assert_eq(frame_load64(m, mfn[f] * PAGE_BYTES + at), v, "step %u", step);
+        }
+    }
     mem_free(m);
-}
-
-static void random_op(struct mem *m, const uint64_t *mfn, uint8_t (*plain)[4096], struct rng *rng)
-{
-    uint32_t p = (uint32_t)rng_below(rng, PAGES), q = (uint32_t)rng_below(rng, PAGES);
-    uint64_t value = rng_next(rng), at = rng_below(rng, 512) * 8, id = rng_below(rng, 4);
-    uint8_t buf[4096];
-    size_t len = 1 + rng_below(rng, 200), from = rng_below(rng, 4096 - len);
-    switch (rng_below(rng, 5)) {
-    case 0:
-        value *= rng_below(rng, 2); /* zeroes too */
-        frame_store64(m, (mfn[p] << PAGE_SHIFT) + at, value);
-        memcpy(plain[p] + at, &value, 8);
-        break;
-    case 1:
-        memset(buf, (int)(value & 255), len);
-        frame_write(m, (mfn[p] << PAGE_SHIFT) + from, buf, len);
-        memcpy(plain[p] + from, buf, len);
-        break;
-    case 2:
-        if (value % 8 == 0) {
-            frame_set_symbol(m, mfn[p], id);
-            memset(plain[p], 0, 4096);
-            if (id)
-                frame_expand(id, (uint64_t *)(void *)plain[p]);
-        }
-        break;
-    case 3:
-        if (p != q && value % 4 == 0) {
-            frame_copy(m, mfn[p], mfn[q]);
-            memcpy(plain[p], plain[q], 4096);
-        }
-        break;
-    default:
-        frame_read(m, (mfn[p] << PAGE_SHIFT) + from, buf, len);
-        cr_assert_eq(memcmp(buf, plain[p] + from, len), 0);
-        memcpy(&value, plain[p] + at, 8);
-        cr_assert_eq(frame_load64(m, (mfn[p] << PAGE_SHIFT) + at), value);
-        cr_assert_eq(frame_equal(m, mfn[p], mfn[q]), memcmp(plain[p], plain[q], 4096) == 0);
-    }
-}
-
-Test(content, equals_plain_bytes)
-{
-    static _Alignas(8) uint8_t plain[PAGES][4096];
-    for (uint64_t seed = 0; seed < 50; seed++) {
-        struct mem *m = one_gib();
-        uint64_t mfn[PAGES];
-        struct rng rng;
-        rng_init(&rng, seed, "content");
-        memset(plain, 0, sizeof plain);
-        for (int i = 0; i < PAGES; i++)
-            mfn[i] = mem_alloc(m, &m->region[0], 0, FRAME_GUEST, 0, 0);
-        for (int k = 0; k < 4000; k++)
-            random_op(m, mfn, plain, &rng);
-        mem_free(m);
-    }
 }

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Random operations of six cores on two sockets with caches of a few lines: the protocol's invariants hold at every
+ * step, each core sees its own hits, and no dirty line is ever lost: persistent lines carry versions, so a write-back
+ * that is forgotten, or made with an old version, shows. */
+#include "sim/base/rng.h"
+#include "sim/machine/machine.h"
+
+#include <criterion/criterion.h>
+
+#define LINES 192u
+
+struct rig {
+    struct mem *mem;
+    struct numa numa;
+    struct caches caches;
+    uint64_t first_line; /* of the persistent region of node 0 */
+};
+
+static void rig_init(struct rig *r, bool clwb_retains)
+{
+    struct machine_conf c;
+    struct diag d = {0};
+    cr_assert_eq(machine_bind(NULL, &c, &d), 0);
+    c.numa.n_nodes = 2;
+    c.numa.dram_bytes = GIB;
+    c.pmem.kind = NVDIMM_OPTANE;
+    c.pmem.size_bytes = GIB;
+    c.cache.l1d_bytes = c.cache.l1i_bytes = 4096;
+    c.cache.l1d_ways = c.cache.l1i_ways = 8;
+    c.cache.l2_bytes = 8192;
+    c.cache.l2_ways = 16;
+    c.cache.llc_slices = 1;
+    c.cache.llc_slice_bytes = 4096 * 11 * LINE_BYTES;
+    c.cache.clwb_retains = clwb_retains;
+    r->mem = mem_new();
+    cr_assert_eq(numa_init(&r->numa, &c.numa, &c.imc, &c.pmem, r->mem, &d), 0, "%s", d.text);
+    cr_assert_eq(caches_init(&r->caches, &c.cache, &r->numa, 3, c.core.hz, &d), 0, "%s", d.text);
+    struct mem_region *pm = mem_find_region(r->mem, 0, MEM_PMEM);
+    uint64_t mfn = mem_alloc(r->mem, pm, LEVEL_2M, FRAME_GUEST, 0, 0);
+    r->first_line = mfn << (PAGE_SHIFT - LINE_SHIFT);
+}
+
+static void rig_fini(struct rig *r)
+{
+    caches_fini(&r->caches);
+    numa_fini(&r->numa);
+    mem_free(r->mem);
+}
+
+/* Lines that share few sets, so that everything is evicted often. */
+static uint64_t line_of(const struct rig *r, uint64_t i)
+{
+    return r->first_line + i % 24 * 4096 / 24 + i / 24 * 512;
+}
+
+static uint32_t *version(const struct rig *r, uint64_t line)
+{
+    return &frame_pmem(r->mem, line >> 6)->cur[line & 63];
+}
+
+static uint32_t safe_version(const struct rig *r, uint64_t line)
+{
+    const struct mem_region *reg = mem_region_at(r->mem, line << LINE_SHIFT);
+    uint32_t queued = imc_queued_version(&r->numa.node[0], reg, line - (reg->base >> LINE_SHIFT), UINT64_MAX, true);
+    uint32_t media = frame_pmem(r->mem, line >> 6)->media[line & 63];
+    return queued > media ? queued : media;
+}
+
+static void storm(bool clwb_retains, uint64_t seed)
+{
+    struct rig r;
+    struct rng rng;
+    struct diag d = {0};
+    ps_t t = 0;
+    rig_init(&r, clwb_retains);
+    rng_init(&rng, seed, "storm");
+    for (uint32_t i = 0; i < 150000; i++) {
+        uint32_t core = (uint32_t)rng_below(&rng, 6), what = (uint32_t)rng_below(&rng, 16);
+        uint64_t line = line_of(&r, rng_below(&rng, LINES));
+        ps_t done;
+        t += 1000;
+        if (what < 7) {
+            done = cache_access(&r.caches, core, line, CACHE_READ, t);
+        } else if (what < 12) {
+            ++*version(&r, line);
+            done = cache_access(&r.caches, core, line, CACHE_WRITE, t);
+        } else if (what == 12) {
+            done = cache_access(&r.caches, core, line, CACHE_FETCH, t);
+        } else if (what == 13) {
+            ++*version(&r, line);
+            done = cache_ntstore(&r.caches, core, line, t);
+            cr_assert_eq(safe_version(&r, line), *version(&r, line), "a non-temporal store reached the controller");
+        } else {
+            done = cache_flush(&r.caches, core, line, what == 14 ? FLUSH_CLWB : FLUSH_CLFLUSHOPT, t);
+            cr_assert_eq(safe_version(&r, line), *version(&r, line), "op %u: a flushed line is safe", i);
+        }
+        cr_assert(done >= t);
+        if (what < 13) { /* the next access of the same kind hits the L1 */
+            ps_t again;
+            cr_assert(cache_l1_hit(&r.caches, core, line, what == 12 ? CACHE_FETCH : CACHE_READ, t, &again));
+            cr_assert_eq(again, t + r.caches.l1_ps);
+        }
+        if (i % 64 == 0)
+            cr_assert_eq(caches_verify(&r.caches, &d), 0, "op %u: %s", i, d.text);
+    }
+    cache_write_back_all(&r.caches, t);
+    imc_power_fail(&r.numa.node[0], UINT64_MAX, true);
+    for (uint64_t i = 0; i < LINES; i++) {
+        uint64_t line = line_of(&r, i);
+        cr_assert_eq(frame_pmem(r.mem, line >> 6)->media[line & 63], *version(&r, line), "line %lu lost a write",
+                     (unsigned long)i);
+    }
+    rig_fini(&r);
+}
+
+Test(coherence, nothing_is_lost_clwb_invalidates)
+{
+    storm(false, 1);
+}
+
+Test(coherence, nothing_is_lost_clwb_retains)
+{
+    storm(true, 2);
+}
+
+/* The order word against a plain list, for every number of ways. */
+Test(lru, equals_a_list)
+{
+    struct rng rng;
+    rng_init(&rng, 3, "lru");
+    for (uint32_t n = 1; n <= 16; n++) {
+        uint64_t order = LRU_INIT;
+        uint32_t list[16];
+        for (uint32_t i = 0; i < 16; i++)
+            list[i] = i;
+        for (uint32_t step = 0; step < 5000; step++) {
+            uint32_t way = (uint32_t)rng_below(&rng, n), at = 0;
+            bool retire = rng_below(&rng, 4) == 0;
+            while (list[at] != way)
+                at++;
+            if (retire) {
+                for (; at + 1 < n; at++)
+                    list[at] = list[at + 1];
+                list[n - 1] = way;
+                order = lru_retire(order, way, n);
+            } else {
+                for (; at > 0; at--)
+                    list[at] = list[at - 1];
+                list[0] = way;
+                order = lru_touch(order, way);
+            }
+            for (uint32_t i = 0; i < n; i++)
+                cr_assert_eq(order >> 4 * i & 15, list[i], "%u ways, step %u", n, step);
+            cr_assert_eq(lru_victim(order, n), list[n - 1]);
+        }
+    }
+}
+
+/* Unloaded latencies are the sums of their stages. */
+Test(latency, unloaded)
+{
+    struct rig r;
+    rig_init(&r, false);
+    uint64_t dram = 600 * 64, far = (mem_find_region(r.mem, 1, MEM_DRAM)->base >> LINE_SHIFT) + 640;
+    const struct imc_conf *k = &r.numa.node[0].conf;
+    ps_t row_closed = k->t_rcd_ps + k->t_cl_ps + k->t_burst_ps + k->front_ps, t = PS_PER_MS;
+    cr_expect_eq(cache_access(&r.caches, 0, dram, CACHE_READ, t) - t, r.caches.llc_ps + row_closed);
+    cr_expect_eq(cache_access(&r.caches, 0, dram, CACHE_READ, 2 * t) - 2 * t, r.caches.l1_ps);
+    cr_expect_eq(cache_access(&r.caches, 1, dram, CACHE_READ, 3 * t) - 3 * t, r.caches.llc_ps + r.caches.snoop_ps);
+    cr_expect_eq(cache_access(&r.caches, 0, far, CACHE_READ, 4 * t) - 4 * t,
+                 r.caches.llc_ps + row_closed + 2 * r.numa.conf.hop_ps + r.numa.line_ps);
+    rig_fini(&r);
+}

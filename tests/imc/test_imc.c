@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* Controllers: interleaving, bank and bus timing, the write-pending queue against a replay of its own promises. */
+#include "sim/base/rng.h"
+#include "sim/machine/machine.h"
+
+#include <criterion/criterion.h>
+
+static struct mem *mem;
+static struct node_imc node;
+static struct mem_region *dram, *pmem;
+
+static void up(uint64_t imcs, uint64_t channels, uint64_t interleave, uint64_t wpq)
+{
+    struct machine_conf c;
+    struct diag d = {0};
+    cr_assert_eq(machine_bind(NULL, &c, &d), 0);
+    c.imc.n_imcs = imcs;
+    c.imc.n_channels = channels;
+    c.imc.interleave_bytes = c.imc.pmem_interleave_bytes = interleave;
+    c.imc.wpq_entries = wpq;
+    c.pmem.kind = NVDIMM_OPTANE;
+    mem = mem_new();
+    cr_assert_eq(mem_add_region(mem, 0, MEM_DRAM, GIB, &d), 0);
+    cr_assert_eq(mem_add_region(mem, 0, MEM_PMEM, GIB, &d), 0);
+    cr_assert_neq(mem_alloc(mem, &mem->region[1], LEVEL_2M, FRAME_GUEST, 0, 0), MFN_NONE);
+    dram = &mem->region[0];
+    pmem = &mem->region[1];
+    cr_assert_eq(imc_init(&node, &c.imc, &c.pmem, mem, &d), 0, "%s", d.text);
+}
+
+static void down(void)
+{
+    imc_fini(&node);
+    mem_free(mem);
+}
+
+Test(imc, interleaving_is_a_bijection)
+{
+    for (uint64_t imcs = 1; imcs <= 8; imcs++)
+        for (uint64_t channels = 1; channels <= 4; channels++)
+            for (uint64_t interleave = 64; interleave <= 4096; interleave *= 8) {
+                up(imcs, channels, interleave, 4);
+                uint64_t count[32] = {0}, lines = 64 * imcs * channels * 4;
+                for (uint64_t i = 0; i < lines; i++) {
+                    uint64_t at;
+                    uint32_t c = imc_channel(&node, MEM_DRAM, i, &at);
+                    cr_assert(c < imcs * channels);
+                    cr_assert_eq(imc_offset(&node, MEM_DRAM, c, at), i);
+                    count[c]++;
+                }
+                for (uint64_t c = 0; c < imcs * channels; c++)
+                    cr_assert_eq(count[c], lines / imcs / channels, "every channel has its share");
+                down();
+            }
+}
+
+Test(imc, row_hit_miss_and_conflict)
+{
+    up(1, 1, 4096, 4);
+    const struct imc_conf *k = &node.conf;
+    ps_t hit = k->t_cl_ps + k->t_burst_ps + k->front_ps, t = PS_PER_MS;
+    uint64_t row_lines = k->row_bytes / LINE_BYTES, other = 0;
+    cr_expect_eq(imc_read(&node, dram, 0, t) - t, hit + k->t_rcd_ps);
+    cr_expect_eq(imc_read(&node, dram, 1, 2 * t) - 2 * t, hit);
+    /* Another row of the same bank: the first read that takes a precharge. */
+    for (uint64_t i = 1; i < 4096 && !other; i++)
+        if (imc_read(&node, dram, i * row_lines, (2 + i) * t) - (2 + i) * t == hit + k->t_rcd_ps + k->t_rp_ps)
+            other = i;
+    cr_expect_eq(other, k->banks, "the first row that meets an open one is one round of the banks away");
+    down();
+}
+
+Test(imc, bus_peak_is_a_line_a_burst)
+{
+    up(1, 1, 4096, 4);
+    ps_t last = 0, first = imc_read(&node, dram, 0, 0);
+    for (uint64_t i = 1; i < 128; i++)
+        last = imc_read(&node, dram, i, 0);
+    cr_expect_eq(last - first, 127 * node.conf.t_burst_ps);
+    down();
+}
+
+/* Random writes and hints: occupancy is bounded; acceptance and drain times are what decides a power failure at any
+ * time, and a hint answers when all that was queued before is durable without ADR. */
+Test(wpq, keeps_its_promises)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct rng rng;
+        ps_t t = 1, accept[64] = {0};
+        uint32_t v[64] = {0};
+        up(2, 2, 256, 3);
+        rng_init(&rng, seed, "wpq");
+        for (uint32_t i = 0; i < 400; i++) {
+            uint64_t k = rng_below(&rng, 64), line = (pmem->base >> LINE_SHIFT) + k;
+            t += rng_below(&rng, 50000);
+            v[k] = ++frame_pmem(mem, line >> 6)->cur[line & 63];
+            accept[k] = imc_write(&node, pmem, k, t);
+            cr_assert(accept[k] >= t);
+            for (uint32_t c = 0; c < node.n_chans; c++)
+                cr_assert(node.chan[c].wpq_n <= 3);
+            cr_assert(imc_queued_version(&node, pmem, k, accept[k], true) == v[k], "accepted is safe under ADR");
+            if (rng_below(&rng, 8) == 0) {
+                ps_t done = 0;
+                for (uint32_t m = 0; m < 2; m++)
+                    done = max_u64(done, imc_hint_write(&node, m, max_u64(t, accept[k])));
+                for (uint64_t x = 0; x < 64; x++) {
+                    uint32_t media = frame_pmem(mem, (line - k + x) >> 6)->media[(line - k + x) & 63];
+                    cr_assert(max_u64(media, imc_queued_version(&node, pmem, x, done, false)) == v[x],
+                              "line %lu after a hint", (unsigned long)x);
+                }
+            }
+        }
+        ps_t end = max_u64(imc_drained_ps(&node, 0), imc_drained_ps(&node, 1));
+        imc_power_fail(&node, end, false);
+        for (uint64_t x = 0; x < 64; x++)
+            cr_assert_eq(frame_pmem(mem, (pmem->base >> PAGE_SHIFT))->media[x], v[x], "drained is durable without ADR");
+        down();
+    }
+}
+
+/* A failure before the drain loses what is queued, and nothing else; with ADR it loses nothing. */
+Test(wpq, power_failure_with_and_without_adr)
+{
+    for (int adr = 0; adr < 2; adr++) {
+        up(1, 1, 4096, 64);
+        for (uint64_t k = 0; k < 16; k++) {
+            frame_pmem(mem, pmem->base >> PAGE_SHIFT)->cur[k] = 1;
+            imc_write(&node, pmem, k, 0);
+        }
+        ps_t half = imc_drained_ps(&node, 0) / 2;
+        uint32_t survived = 0;
+        imc_power_fail(&node, half, adr);
+        for (uint64_t k = 0; k < 16; k++)
+            survived += frame_pmem(mem, pmem->base >> PAGE_SHIFT)->media[k];
+        if (adr)
+            cr_expect_eq(survived, 16);
+        else
+            cr_expect(survived > 0 && survived < 16, "%u", survived);
+        down();
+    }
+}
