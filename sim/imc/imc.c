@@ -256,12 +256,10 @@ ps_t imc_accepted_ps(const struct node_imc *n, const struct mem_region *r, uint6
 {
     uint64_t chan_line, line = (r->base >> LINE_SHIFT) + offset_lines;
     const struct channel *c = &n->chan[imc_channel(n, r->kind, offset_lines, &chan_line)];
-    for (uint32_t i = c->wpq_n; i-- > 0;) {
+    for (uint32_t i = 0; i < c->wpq_n; i++) {
         const struct wpq_entry *e = wpq_at(n, c, i);
-        if (e->accept_ps <= t)
-            break; /* taken in age order: all older ones are in as well */
         if (e->line == line)
-            return e->accept_ps;
+            t = max_u64(t, e->accept_ps);
     }
     return t;
 }
