@@ -197,6 +197,7 @@ static enum mmu_status guest_walk(struct walk *w, uint64_t gva, enum cache_op op
         for (uint32_t l = 0; l < PSC_KINDS && l < level && !table; l++)
             if ((table = psc_lookup(w->m->guest_psc, gva, l, s->asid)))
                 level = l;
+    bool was_cached = table != 0;
     for (;; level--) {
         enum mmu_status status = table ? MMU_OK : table_address(w, table_gpa, &table);
         if (status != MMU_OK)
@@ -205,8 +206,9 @@ static enum mmu_status guest_walk(struct walk *w, uint64_t gva, enum cache_op op
         bool is_leaf = level == 0 || (entry & PTE_PS && level <= LEVEL_1G);
         if (!(entry & PTE_P) || (op == CACHE_WRITE && !(entry & PTE_W)) || (op == CACHE_FETCH && entry & PTE_NX))
             return guest_fault(w, access);
-        if (level != s->levels - 1)
+        if (level != s->levels - 1 && !was_cached) /* what came from the cache is there, and was touched */
             note_fill(w, w->m->guest_psc, gva, level, table);
+        was_cached = false;
         uint64_t want = PTE_A | (is_leaf && op == CACHE_WRITE ? PTE_D : 0);
         if (unlikely((entry & want) != want))
             set_bits(w, at, entry |= want);
