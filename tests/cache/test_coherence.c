@@ -123,39 +123,6 @@ Test(coherence, nothing_is_lost_clwb_retains)
     storm(true, 2);
 }
 
-/* The order word against a plain list, for every number of ways. */
-Test(lru, equals_a_list)
-{
-    struct rng rng;
-    rng_init(&rng, 3, "lru");
-    for (uint32_t n = 1; n <= 16; n++) {
-        uint64_t order = LRU_INIT;
-        uint32_t list[16];
-        for (uint32_t i = 0; i < 16; i++)
-            list[i] = i;
-        for (uint32_t step = 0; step < 5000; step++) {
-            uint32_t way = (uint32_t)rng_below(&rng, n), at = 0;
-            bool retire = rng_below(&rng, 4) == 0;
-            while (list[at] != way)
-                at++;
-            if (retire) {
-                for (; at + 1 < n; at++)
-                    list[at] = list[at + 1];
-                list[n - 1] = way;
-                order = lru_retire(order, way, n);
-            } else {
-                for (; at > 0; at--)
-                    list[at] = list[at - 1];
-                list[0] = way;
-                order = lru_touch(order, way);
-            }
-            for (uint32_t i = 0; i < n; i++)
-                cr_assert_eq(order >> 4 * i & 15, list[i], "%u ways, step %u", n, step);
-            cr_assert_eq(lru_victim(order, n), list[n - 1]);
-        }
-    }
-}
-
 /* Unloaded latencies are the sums of their stages. */
 Test(latency, unloaded)
 {
