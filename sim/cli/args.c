@@ -1,44 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/cli/args.h"
 
+#include "sim/base/conf.h"
+
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-/* Edit distance, cut off at 31 characters. */
-static int distance(const char *a, const char *b)
+/* The option that the n characters of name were probably meant to be, or NULL. */
+static const char *nearest(const struct args *a, const char *name, size_t n)
 {
-    int row[32], n = (int)strnlen(b, 31);
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 1; a[i - 1] && i < 32; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            int shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = change < shift ? change : shift;
-        }
-    }
-    return row[n];
-}
-
-static const struct arg *nearest(const struct args *a, const char *name)
-{
-    const struct arg *best = NULL;
-    int least = 4;
-    for (const struct arg *t = a->table; t->name; t++) {
-        int d = distance(name, t->name);
-        if (d < least) {
-            least = d;
-            best = t;
-        }
-    }
-    return best;
+    const char *known[64];
+    char typed[32];
+    uint32_t n_known = 0;
+    if (n == 0 || n >= sizeof typed)
+        return NULL;
+    memcpy(typed, name, n);
+    typed[n] = 0;
+    for (const struct arg *t = a->table; t->name && n_known < 63; t++)
+        known[n_known++] = t->name;
+    known[n_known++] = "help";
+    return conf_nearest(typed, known, n_known);
 }
 
 static void print_help(const struct args *a)
@@ -73,7 +59,7 @@ static int set_value(const struct arg *t, const char *value, struct diag *d)
     }
     case ARG_REAL: {
         double v = strtod(value, &end);
-        if (end == value || *end || errno)
+        if (end == value || *end || errno || !isfinite(v))
             return fail(d, "--%s: found '%s', expected a number", t->name, value);
         *(double *)t->to = v;
         return 0;
@@ -113,8 +99,8 @@ static int take_option(const struct args *a, int argc, char **argv, int *i, stru
         value = name[n] ? name + n + 1 : NULL;
         t = option_named(a, name, n);
         if (!t) {
-            const struct arg *near = nearest(a, name);
-            return fail(d, "unknown option '%s'%s%s%s", word, near ? ", did you mean --" : "", near ? near->name : "",
+            const char *near = nearest(a, name, n);
+            return fail(d, "unknown option '%s'%s%s%s", word, near ? ", did you mean --" : "", near ? near : "",
                         near ? "?" : "");
         }
     } else {

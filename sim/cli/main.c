@@ -49,7 +49,7 @@ static int unknown(const char *name)
     return EXIT_BAD_INPUT;
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
         usage(stderr);
@@ -67,4 +67,15 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     return unknown(argv[1]);
+}
+
+/* What was printed must have arrived: a full disk behind a redirection is not "done". */
+int main(int argc, char **argv)
+{
+    int code = dispatch(argc, argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code < EXIT_BAD_INPUT) {
+        fputs("quire: standard output cannot be written\n", stderr);
+        code = EXIT_BAD_INPUT;
+    }
+    return code;
 }

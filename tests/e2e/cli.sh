@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The command line as scripts see it: help of every command, messages, exit codes, nothing on the wrong stream.
+set -eu
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+bad=0
+
+# expect CODE WORDS-ON-STDERR ARGUMENT...
+expect() {
+    want=$1 says=$2 code=0
+    shift 2
+    "$QUIRE" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null || code=$?
+    [ "$code" = "$want" ] || { echo "cli.sh: quire $*: exit $code, expected $want" >&2; bad=1; }
+    if [ "$want" = 0 ]; then
+        [ -s "$tmp/out" ] || { echo "cli.sh: quire $*: prints nothing" >&2; bad=1; }
+        [ ! -s "$tmp/err" ] || { echo "cli.sh: quire $*: writes to standard error" >&2; bad=1; }
+    else
+        [ ! -s "$tmp/out" ] || { echo "cli.sh: quire $*: an error, yet output" >&2; bad=1; }
+        grep -qF -- "$says" "$tmp/err" || { echo "cli.sh: quire $*: does not say '$says'" >&2; bad=1; }
+    fi
+}
+
+expect 0 '' --help
+expect 0 '' --version
+expect 2 usage:
+expect 2 "did you mean 'run'" rnu
+expect 2 "no command 'xyzzy'" xyzzy
+commands=$("$QUIRE" --help | awk '/^  [a-z]/ { print $1 }')
+[ "$(echo "$commands" | wc -l)" -ge 8 ] || { echo "cli.sh: commands missing from --help" >&2; bad=1; }
+for c in $commands; do
+    expect 0 '' "$c" --help
+    grep -q "^usage: quire $c" "$tmp/out" || { echo "cli.sh: $c --help has no usage line" >&2; bad=1; }
+    expect 0 '' "$c" -h
+    expect 2 --xyzzy "$c" --xyzzy
+    [ "$c" = bench ] || expect 2 "$c" "$c"
+done
+expect 2 'did you mean --format' mrc --fromat=pw x
+expect 2 'needs a value' mrc x --unit
+expect 2 'takes no value' bench --json=1
+expect 2 'expected a number' bench --scale inf
+expect 2 "found 'xyzzy'" bench xyzzy
+expect 2 /nonexistent mrc /nonexistent
+expect 2 /nonexistent run /nonexistent
+expect 2 /nonexistent policy check /nonexistent
+
+for a in --help --version 'run --keys' 'mrc --help' 'policy list'; do
+    code=0
+    # shellcheck disable=SC2086
+    "$QUIRE" $a >/dev/full 2>"$tmp/err" || code=$?
+    [ "$code" = 2 ] || { echo "cli.sh: quire $a to a full disk: exit $code, expected 2" >&2; bad=1; }
+    grep -q 'cannot be written' "$tmp/err" || { echo "cli.sh: quire $a to a full disk: says nothing" >&2; bad=1; }
+done
+exit $bad
