@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sim/imc/imc.h"
+#include "sim/imc/imc_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,32 +126,6 @@ uint64_t imc_offset(const struct node_imc *n, enum mem_kind kind, uint32_t chan,
     return block << shift | (chan_line & ((1ull << shift) - 1));
 }
 
-/* One line of DRAM: bank and bus, first come first served within the row state. Rows are spread over the banks by the
- * low row bits (permutation-based interleaving, Zhang et al., MICRO'00). */
-static ps_t dram_line(struct node_imc *n, struct channel *c, uint64_t chan_line, ps_t t)
-{
-    const struct imc_conf *k = &n->conf;
-    uint64_t above = chan_line >> n->row_shift;
-    uint32_t row = (uint32_t)(above >> n->bank_shift);
-    uint32_t bank = (uint32_t)(above ^ row) & n->bank_mask;
-    ps_t start = max_u64(t, c->bank_free_ps[bank]), cas = start;
-    if (c->open_row[bank] == row) {
-        c->stats.row_hits++;
-    } else {
-        c->stats.row_misses++;
-        ps_t activate = start;
-        if (c->open_row[bank] != UINT32_MAX)
-            activate = max_u64(start, c->bank_ras_ps[bank]) + k->t_rp_ps;
-        c->bank_ras_ps[bank] = activate + k->t_ras_ps;
-        c->open_row[bank] = row;
-        cas = activate + k->t_rcd_ps;
-    }
-    ps_t data = max_u64(cas + k->t_cl_ps, c->bus_free_ps);
-    c->bus_free_ps = data + k->t_burst_ps;
-    c->bank_free_ps[bank] = cas + k->t_burst_ps;
-    return data + k->t_burst_ps;
-}
-
 ps_t imc_read(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t)
 {
     uint64_t chan_line;
@@ -162,86 +136,6 @@ ps_t imc_read(struct node_imc *n, const struct mem_region *r, uint64_t offset_li
     return dram_line(n, c, chan_line, t) + n->conf.front_ps;
 }
 
-/* DRAM writes: taken at once while the queue has room; a batch holds the bus from the high down to the low watermark.
- */
-static ps_t dram_write(struct node_imc *n, struct channel *c, ps_t t)
-{
-    const struct imc_conf *k = &n->conf;
-    ps_t taken = t;
-    if (++c->n_writes >= k->write_high) {
-        uint64_t batch = c->n_writes - k->write_low;
-        if (c->drained_ps > t) /* the batch before still runs: the queue's spare slots are used up */
-            taken = c->drained_ps;
-        c->bus_free_ps = max_u64(c->bus_free_ps, taken) + batch * k->t_burst_ps + k->t_turn_ps;
-        c->drained_ps = c->bus_free_ps;
-        c->n_writes = (uint32_t)k->write_low;
-        c->stats.write_drains++;
-    }
-    return taken;
-}
-
-static struct wpq_entry *wpq_at(const struct node_imc *n, const struct channel *c, uint32_t i)
-{
-    uint32_t at = c->wpq_head + i;
-    return &c->wpq[at >= n->conf.wpq_entries ? at - n->conf.wpq_entries : at];
-}
-
-static void wpq_pop(struct node_imc *n, struct channel *c)
-{
-    const struct wpq_entry *e = wpq_at(n, c, 0);
-    pmem_media_write(n->mem, e->line, e->version, e->has_data ? e->data : NULL);
-    c->wpq_head = c->wpq_head + 1 == n->conf.wpq_entries ? 0 : c->wpq_head + 1;
-    c->wpq_n--;
-}
-
-static void wpq_settle(struct node_imc *n, struct channel *c, ps_t t)
-{
-    while (c->wpq_n && wpq_at(n, c, 0)->media_ps <= t)
-        wpq_pop(n, c);
-}
-
-static void wpq_capture(struct node_imc *n, struct wpq_entry *e, uint64_t line)
-{
-    const struct pmem_page *p = frame_pmem(n->mem, line >> (PAGE_SHIFT - LINE_SHIFT));
-    e->line = line;
-    e->version = p->cur[line & 63];
-    e->has_data = p->cur_bytes != NULL;
-    if (e->has_data)
-        memcpy(e->data, p->cur_bytes + (line & 63) * LINE_BYTES, LINE_BYTES);
-}
-
-/* A persistent line enters the WPQ; the queue drains in age order. */
-static ps_t wpq_push(struct node_imc *n, struct channel *c, uint64_t line, ps_t t)
-{
-    wpq_settle(n, c, t);
-    for (uint32_t i = c->wpq_n; i-- > 0;) {
-        struct wpq_entry *e = wpq_at(n, c, i);
-        if (e->start_ps <= t)
-            break; /* this and all older ones are on their way */
-        if (e->line == line) {
-            c->stats.wpq_merges++;
-            wpq_capture(n, e, line);
-            return max_u64(t, e->accept_ps); /* the entry itself may still wait for room */
-        }
-    }
-    if (c->wpq_n == n->conf.wpq_entries) {
-        c->stats.wpq_full++;
-        t = wpq_at(n, c, 0)->media_ps;
-        wpq_settle(n, c, t);
-    }
-    struct wpq_entry *e = wpq_at(n, c, c->wpq_n++);
-    wpq_capture(n, e, line);
-    e->accept_ps = t;
-    e->start_ps = max_u64(t, c->wpq_bus_free_ps);
-    e->media_ps = e->start_ps + n->conf.wpq_transfer_ps;
-    if (c->module.conf.kind == NVDIMM_OPTANE)
-        e->media_ps = nvdimm_write(&c->module, line, e->start_ps) + n->conf.wpq_transfer_ps;
-    c->wpq_bus_free_ps = e->media_ps;
-    c->stats.wpq_inserts++;
-    c->stats.wpq_peak = max_u64(c->stats.wpq_peak, c->wpq_n);
-    return t;
-}
-
 ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t)
 {
     uint64_t chan_line;
@@ -250,67 +144,4 @@ ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_l
     if (r->kind == MEM_PMEM)
         return wpq_push(n, c, (r->base >> LINE_SHIFT) + offset_lines, t);
     return dram_write(n, c, t);
-}
-
-ps_t imc_accepted_ps(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t)
-{
-    uint64_t chan_line, line = (r->base >> LINE_SHIFT) + offset_lines;
-    const struct channel *c = &n->chan[imc_channel(n, r->kind, offset_lines, &chan_line)];
-    for (uint32_t i = 0; i < c->wpq_n; i++) {
-        const struct wpq_entry *e = wpq_at(n, c, i);
-        if (e->line == line)
-            t = max_u64(t, e->accept_ps);
-    }
-    return t;
-}
-
-ps_t imc_drained_ps(const struct node_imc *n, uint32_t imc)
-{
-    ps_t last = 0;
-    for (uint32_t i = 0; i < n->conf.n_channels; i++) {
-        const struct channel *c = &n->chan[imc * n->conf.n_channels + i];
-        if (c->wpq_n)
-            last = max_u64(last, wpq_at(n, c, c->wpq_n - 1)->media_ps);
-    }
-    return last;
-}
-
-ps_t imc_hint_write(struct node_imc *n, uint32_t imc, ps_t t)
-{
-    ps_t done = max_u64(t + n->conf.hint_ps, imc_drained_ps(n, imc));
-    n->imc[imc].hint_writes++;
-    n->imc[imc].hint_wait_ps += done - t;
-    return done;
-}
-
-void imc_settle(struct node_imc *n, ps_t t)
-{
-    for (uint32_t c = 0; c < n->n_chans; c++)
-        if (n->chan[c].wpq)
-            wpq_settle(n, &n->chan[c], t);
-}
-
-void imc_power_fail(struct node_imc *n, ps_t t, bool adr)
-{
-    imc_settle(n, t);
-    for (uint32_t i = 0; i < n->n_chans; i++) {
-        struct channel *c = &n->chan[i];
-        while (adr && c->wpq_n && wpq_at(n, c, 0)->accept_ps <= t)
-            wpq_pop(n, c);
-        c->wpq_n = 0;
-    }
-}
-
-uint32_t imc_queued_version(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t,
-                            bool adr)
-{
-    uint64_t chan_line, line = (r->base >> LINE_SHIFT) + offset_lines;
-    const struct channel *c = &n->chan[imc_channel(n, r->kind, offset_lines, &chan_line)];
-    uint32_t version = 0;
-    for (uint32_t i = 0; c->wpq && i < c->wpq_n; i++) {
-        const struct wpq_entry *e = wpq_at(n, c, i);
-        if (e->line == line && (adr ? e->accept_ps : e->media_ps) <= t && e->version > version)
-            version = e->version;
-    }
-    return version;
 }

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* The write-pending queue of a channel with a persistent module: acceptance, merging, drain, hints and power failure.
+ */
+#include "sim/imc/imc_int.h"
+
+#include <string.h>
+
+static struct wpq_entry *wpq_at(const struct node_imc *n, const struct channel *c, uint32_t i)
+{
+    uint32_t at = c->wpq_head + i;
+    return &c->wpq[at >= n->conf.wpq_entries ? at - n->conf.wpq_entries : at];
+}
+
+static void wpq_pop(struct node_imc *n, struct channel *c)
+{
+    const struct wpq_entry *e = wpq_at(n, c, 0);
+    pmem_media_write(n->mem, e->line, e->version, e->has_data ? e->data : NULL);
+    c->wpq_head = c->wpq_head + 1 == n->conf.wpq_entries ? 0 : c->wpq_head + 1;
+    c->wpq_n--;
+}
+
+static void wpq_settle(struct node_imc *n, struct channel *c, ps_t t)
+{
+    while (c->wpq_n && wpq_at(n, c, 0)->media_ps <= t)
+        wpq_pop(n, c);
+}
+
+static void wpq_capture(struct node_imc *n, struct wpq_entry *e, uint64_t line)
+{
+    const struct pmem_page *p = frame_pmem(n->mem, line >> (PAGE_SHIFT - LINE_SHIFT));
+    e->line = line;
+    e->version = p->cur[line & 63];
+    e->has_data = p->cur_bytes != NULL;
+    if (e->has_data)
+        memcpy(e->data, p->cur_bytes + (line & 63) * LINE_BYTES, LINE_BYTES);
+}
+
+/* A persistent line enters the WPQ; the queue drains in age order. */
+ps_t wpq_push(struct node_imc *n, struct channel *c, uint64_t line, ps_t t)
+{
+    wpq_settle(n, c, t);
+    for (uint32_t i = c->wpq_n; i-- > 0;) {
+        struct wpq_entry *e = wpq_at(n, c, i);
+        if (e->start_ps <= t)
+            break; /* this and all older ones are on their way */
+        if (e->line == line) {
+            c->stats.wpq_merges++;
+            wpq_capture(n, e, line);
+            return max_u64(t, e->accept_ps); /* the entry itself may still wait for room */
+        }
+    }
+    if (c->wpq_n == n->conf.wpq_entries) {
+        c->stats.wpq_full++;
+        t = wpq_at(n, c, 0)->media_ps;
+        wpq_settle(n, c, t);
+    }
+    struct wpq_entry *e = wpq_at(n, c, c->wpq_n++);
+    wpq_capture(n, e, line);
+    e->accept_ps = t;
+    e->start_ps = max_u64(t, c->wpq_bus_free_ps);
+    e->media_ps = e->start_ps + n->conf.wpq_transfer_ps;
+    if (c->module.conf.kind == NVDIMM_OPTANE)
+        e->media_ps = nvdimm_write(&c->module, line, e->start_ps) + n->conf.wpq_transfer_ps;
+    c->wpq_bus_free_ps = e->media_ps;
+    c->stats.wpq_inserts++;
+    c->stats.wpq_peak = max_u64(c->stats.wpq_peak, c->wpq_n);
+    return t;
+}
+
+ps_t imc_accepted_ps(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t)
+{
+    uint64_t chan_line, line = (r->base >> LINE_SHIFT) + offset_lines;
+    const struct channel *c = &n->chan[imc_channel(n, r->kind, offset_lines, &chan_line)];
+    for (uint32_t i = 0; i < c->wpq_n; i++) {
+        const struct wpq_entry *e = wpq_at(n, c, i);
+        if (e->line == line)
+            t = max_u64(t, e->accept_ps);
+    }
+    return t;
+}
+
+ps_t imc_drained_ps(const struct node_imc *n, uint32_t imc)
+{
+    ps_t last = 0;
+    for (uint32_t i = 0; i < n->conf.n_channels; i++) {
+        const struct channel *c = &n->chan[imc * n->conf.n_channels + i];
+        if (c->wpq_n)
+            last = max_u64(last, wpq_at(n, c, c->wpq_n - 1)->media_ps);
+    }
+    return last;
+}
+
+ps_t imc_hint_write(struct node_imc *n, uint32_t imc, ps_t t)
+{
+    ps_t done = max_u64(t + n->conf.hint_ps, imc_drained_ps(n, imc));
+    n->imc[imc].hint_writes++;
+    n->imc[imc].hint_wait_ps += done - t;
+    return done;
+}
+
+void imc_settle(struct node_imc *n, ps_t t)
+{
+    for (uint32_t c = 0; c < n->n_chans; c++)
+        if (n->chan[c].wpq)
+            wpq_settle(n, &n->chan[c], t);
+}
+
+void imc_power_fail(struct node_imc *n, ps_t t, bool adr)
+{
+    imc_settle(n, t);
+    for (uint32_t i = 0; i < n->n_chans; i++) {
+        struct channel *c = &n->chan[i];
+        while (adr && c->wpq_n && wpq_at(n, c, 0)->accept_ps <= t)
+            wpq_pop(n, c);
+        c->wpq_n = 0;
+    }
+}
+
+uint32_t imc_queued_version(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t,
+                            bool adr)
+{
+    uint64_t chan_line, line = (r->base >> LINE_SHIFT) + offset_lines;
+    const struct channel *c = &n->chan[imc_channel(n, r->kind, offset_lines, &chan_line)];
+    uint32_t version = 0;
+    for (uint32_t i = 0; c->wpq && i < c->wpq_n; i++) {
+        const struct wpq_entry *e = wpq_at(n, c, i);
+        if (e->line == line && (adr ? e->accept_ps : e->media_ps) <= t && e->version > version)
+            version = e->version;
+    }
+    return version;
+}
