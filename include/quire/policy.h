@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The policy plugin ABI, version 1.0: all that a memory-management policy may include.
+/* The policy plugin ABI, version 1.1: all that a memory-management policy may include.
  *
  * A policy is a shared object that exports quire_policy_entry(). The host calls it once; the policy answers with its
  * name, its options, the roles and capabilities it wants and its hooks. From then on the host calls hooks in one total
@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define QUIRE_ABI_MAJOR 1u
-#define QUIRE_ABI_MINOR 0u
+#define QUIRE_ABI_MINOR 1u
 
 /* True if a struct that came from the other side covers the field. */
 #define QUIRE_HAS(ptr, field) ((ptr)->size >= offsetof(__typeof__(*(ptr)), field) + sizeof((ptr)->field))
@@ -321,6 +321,16 @@ struct quire_pmem {
     int32_t (*hint_write)(const struct quire_pmem *s, uint64_t mask, uint64_t start_ps, uint64_t *done_ps);
     /* When the controller will have drained what is queued now, given the hint writes already issued. */
     uint64_t (*drained_ps)(const struct quire_pmem *s, uint32_t controller);
+};
+
+/* "quire.pmu/1", since 1.1: performance counters of the CPUs. */
+struct quire_pmu {
+    uint32_t size;
+    uint32_t reserved;
+    /* Memory accesses of the kinds in access (READ: loads, WRITE: stores, EXEC: fetched lines) that the VM's vCPUs have
+     * retired since it began; 0 for other kinds. Accesses of the page walker and of the hypervisor are not counted.
+     * Cost: one counter read for each kind and vCPU. */
+    uint64_t (*retired)(const struct quire_pmu *s, quire_vm vm, uint32_t access);
 };
 
 /* "quire.oracle/1": what no hardware shows. Needs QUIRE_CAP_ORACLE. */

@@ -27,6 +27,8 @@ const struct conf_key hv_keys[] = {
     {"leaf_edit_cycles", CONF_UINT, K(leaf_edit_cycles), "60", 0, 0, NULL, "locked update of one leaf (a knob)"},
     {"invept_cycles", CONF_UINT, K(invept_cycles), "250", 0, 0, NULL,
      "INVEPT on one CPU (row 31: the order of INVLPG)"},
+    {"counter_cycles", CONF_UINT, K(counter_cycles), "30", 0, 0, NULL,
+     "reading one performance counter (a knob: the order of RDTSC)"},
     {"shootdown", CONF_TIME, K(shootdown_ps), "2us", 0, 0, NULL, "sender's cost of a shootdown of other CPUs"},
     {"shootdown_cpu", CONF_TIME, K(shootdown_cpu_ps), "500ns", 0, 0, NULL, "and for each CPU interrupted"},
     {"ipi_cycles", CONF_UINT, K(ipi_cycles), "1500", 0, 0, NULL, "cost to a CPU that is interrupted"},

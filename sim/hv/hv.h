@@ -37,6 +37,7 @@ struct hv_conf {
     uint64_t emulate_cycles;                     /* decode and emulate one instruction */
     uint64_t leaf_read_cycles, leaf_edit_cycles; /* software walk to a leaf; locked update of one */
     uint64_t invept_cycles;
+    uint64_t counter_cycles;                 /* reading one performance counter */
     uint64_t shootdown_ps, shootdown_cpu_ps; /* sender's cost: base, and each CPU interrupted */
     uint64_t ipi_cycles;                     /* cost to a CPU that is interrupted for a shootdown */
     uint64_t power_fail;                     /* enum power_outcome */

@@ -325,6 +325,18 @@ static void op_release_roles(void *m, uint64_t roles)
     }
 }
 
+/* ---- performance counters ---- */
+
+static uint64_t op_retired(void *m, uint32_t cpu, uint32_t vm_index, uint32_t access)
+{
+    struct hv *hv = m;
+    const struct vm *vm = hv->vm[vm_index];
+    uint64_t reads = (uint64_t)__builtin_popcount(access) * vm->n_vcpus;
+    hv_charge(hv, cpu, reads * hv->conf.counter_cycles);
+    return (access & QUIRE_ACCESS_READ ? vm->stats.reads : 0) + (access & QUIRE_ACCESS_WRITE ? vm->stats.writes : 0) +
+           (access & QUIRE_ACCESS_EXEC ? vm->stats.fetches : 0);
+}
+
 /* ---- the oracle ---- */
 
 static uint64_t op_accesses(void *m, uint32_t vm_index, uint64_t gpa)
@@ -389,6 +401,7 @@ const struct plugin_ops hv_plugin_ops = {
     .hint_mode = op_hint_mode,
     .hint_write = op_hint_write,
     .drained_ps = op_drained,
+    .retired = op_retired,
     .accesses = op_accesses,
     .hottest = op_hottest,
 };

@@ -94,6 +94,8 @@ struct plugin_ops {
     int32_t (*hint_write)(void *m, uint32_t cpu, uint64_t mask, ps_t start_ps, ps_t *done_ps);
     ps_t (*drained_ps)(void *m, uint32_t controller);
 
+    uint64_t (*retired)(void *m, uint32_t cpu, uint32_t vm, uint32_t access);
+
     /* The oracle; NULL if the run keeps no golden log (optional). */
     uint64_t (*accesses)(void *m, uint32_t vm, uint64_t gpa);
     int32_t (*hottest)(void *m, uint32_t vm, uint64_t *gpa, uint32_t max);

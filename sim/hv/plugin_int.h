@@ -39,6 +39,7 @@ struct policy {
     struct quire_ept ept;
     struct quire_frames frames;
     struct quire_pmem pmem;
+    struct quire_pmu pmu;
     struct quire_oracle oracle;
 
     uint64_t hook_calls, service_calls, refused_calls, charged_cycles, uncharged_hooks;

@@ -44,6 +44,10 @@ struct kit {
     uint64_t hints, backing[REGIONS];
     uint32_t mode[REGIONS], node_of_vcpu[2];
     ps_t drained[CONTROLLERS];
+    bool has_pml;
+    uint64_t log[PAGES]; /* pages that became dirty while the log was on */
+    uint32_t n_log;
+    uint64_t retired[3]; /* reads, writes, fetches */
 };
 
 /* ---- what policies can ask for ----------------------------------------------------------------------------------- */
@@ -146,13 +150,21 @@ static int32_t k_soft_set(void *m, uint32_t cpu, uint32_t vm, uint64_t gpa, uint
 }
 static int32_t k_pml(void *m, uint32_t cpu, uint32_t vm, uint32_t on)
 {
-    (void)m, (void)cpu, (void)vm, (void)on;
+    struct kit *k = m;
+    (void)cpu, (void)vm;
+    if (k->has_pml == (on != 0))
+        return QUIRE_E_ALREADY;
+    k->has_pml = on != 0;
     return QUIRE_OK;
 }
 static int32_t k_pml_drain(void *m, uint32_t cpu, uint32_t vm, uint64_t *gpa, uint32_t max)
 {
-    (void)m, (void)cpu, (void)vm, (void)gpa, (void)max;
-    return 0;
+    struct kit *k = m;
+    uint32_t n = 0;
+    (void)cpu, (void)vm;
+    while (n < max && k->n_log > 0)
+        gpa[n++] = k->log[--k->n_log];
+    return (int32_t)n;
 }
 static uint64_t k_free_pages(void *m, uint32_t node)
 {
@@ -220,6 +232,15 @@ static ps_t k_drained(void *m, uint32_t controller)
 {
     return ((struct kit *)m)->drained[controller];
 }
+static uint64_t k_retired(void *m, uint32_t cpu, uint32_t vm, uint32_t access)
+{
+    const struct kit *k = m;
+    uint64_t sum = 0;
+    (void)cpu, (void)vm;
+    for (uint32_t i = 0; i < 3; i++)
+        sum += access >> i & 1 ? k->retired[i] : 0;
+    return sum;
+}
 static uint64_t k_accesses(void *m, uint32_t vm, uint64_t gpa)
 {
     (void)vm;
@@ -270,6 +291,7 @@ static const struct plugin_ops kit_ops = {.now_ps = k_now,
                                           .hint_mode = k_hint_mode,
                                           .hint_write = k_hint_write,
                                           .drained_ps = k_drained,
+                                          .retired = k_retired,
                                           .accesses = k_accesses,
                                           .hottest = k_hottest};
 
@@ -333,8 +355,12 @@ static void touch(struct kit *k, uint32_t vcpu, uint32_t page, uint32_t access)
             p->trace = 0;
     }
     p->is_accessed = true;
+    if (access == QUIRE_ACCESS_WRITE && !p->is_dirty && k->has_pml && k->n_log < PAGES)
+        k->log[k->n_log++] = (uint64_t)page << PAGE_SHIFT;
     p->is_dirty |= access == QUIRE_ACCESS_WRITE;
     p->count++;
+    for (uint32_t i = 0; i < 3 && !(access & QUIRE_ACCESS_WALK); i++)
+        k->retired[i] += access >> i & 1;
 }
 
 /* One flush of a region, as the guest would do it. */

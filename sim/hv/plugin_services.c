@@ -284,6 +284,15 @@ static uint64_t pmem_drained_ps(const struct quire_pmem *s, uint32_t controller)
     return max_u64(now, OPS(p)->drained_ps(MACHINE(p), controller));
 }
 
+/* ---- quire.pmu/1 ------------------------------------------------------------------------------------------------- */
+
+static uint64_t pmu_retired(const struct quire_pmu *s, quire_vm vm, uint32_t access)
+{
+    struct policy *p = OWNER(s, pmu);
+    uint32_t v;
+    return enter_vm(p, vm, &v) < 0 ? 0 : OPS(p)->retired(MACHINE(p), p->host->cpu, v, access & ACCESS_KINDS);
+}
+
 /* ---- quire.oracle/1 ---------------------------------------------------------------------------------------------- */
 
 static uint64_t oracle_accesses(const struct quire_oracle *s, quire_vm vm, uint64_t gpa)
@@ -314,7 +323,8 @@ static const void *host_service(const struct quire_host *q, const char *id)
     } services[] = {{"quire.core/1", &p->core},
                     {"quire.ept/1", &p->ept},
                     {"quire.frame/1", &p->frames},
-                    {"quire.pmem/1", &p->pmem}};
+                    {"quire.pmem/1", &p->pmem},
+                    {"quire.pmu/1", &p->pmu}};
     if (id == NULL)
         return NULL;
     for (uint32_t i = 0; i < N_ELEMS(services); i++)
@@ -369,6 +379,7 @@ void plugin_services_init(struct policy *p)
                                   .hint_mode = pmem_hint_mode,
                                   .hint_write = pmem_hint_write,
                                   .drained_ps = pmem_drained_ps};
+    p->pmu = (struct quire_pmu){.size = sizeof p->pmu, .retired = pmu_retired};
     p->oracle = (struct quire_oracle){.size = sizeof p->oracle, .accesses = oracle_accesses, .hottest = oracle_hottest};
     p->quire_host = (struct quire_host){.size = sizeof p->quire_host,
                                         .abi_major = QUIRE_ABI_MAJOR,

@@ -16,6 +16,7 @@ struct odd {
     const struct quire_ept *ept;
     const struct quire_frames *frames;
     const struct quire_pmem *pmem;
+    const struct quire_pmu *pmu;
     quire_vm vm;
     uint64_t n_events, n_faults, n_timers;
 };
@@ -32,6 +33,7 @@ static int32_t good_init(const struct quire_host *h, void **self, const char **w
     odd.ept = h->service(h, "quire.ept/1");
     odd.frames = h->service(h, "quire.frame/1");
     odd.pmem = h->service(h, "quire.pmem/1");
+    odd.pmu = h->service(h, "quire.pmu/1");
     return h->claim(h, QUIRE_ROLE_TRACE | QUIRE_ROLE_NUMA | QUIRE_ROLE_PMEM | QUIRE_ROLE_PLACEMENT);
 }
 static void good_fini(void *self)
@@ -345,6 +347,7 @@ static void hostile_event(void *self, const struct quire_vm_event *e)
         TRY(o->pmem->hint_mode(o->pmem, stale[i], 0, QUIRE_HINT_TRAP));
         cr_assert_str_eq(o->core->vm_name(o->core, stale[i]), "");
         cr_assert_eq(o->ept->vm_bytes(o->ept, stale[i]), 0);
+        cr_assert_eq(o->pmu->retired(o->pmu, stale[i], QUIRE_ACCESS_READ), 0);
     }
     for (uint32_t i = 0; i < n_answers; i++)
         cr_assert_eq(answers[i], QUIRE_E_STALE, "%u", i);
@@ -391,6 +394,27 @@ Test(plugin, hostile_arguments_are_answered_with_errors, .init = reset)
     cr_assert_str_eq(run.ejected, "");
     cr_assert_eq(odd.n_timers, 1);
     cr_assert(run.refused_calls > 40);
+}
+
+static void counting_event(void *self, const struct quire_vm_event *e)
+{
+    struct odd *o = self;
+    uint64_t reads = o->pmu->retired(o->pmu, e->vm, QUIRE_ACCESS_READ);
+    uint64_t writes = o->pmu->retired(o->pmu, e->vm, QUIRE_ACCESS_WRITE);
+    cr_assert_eq(o->pmu->retired(o->pmu, e->vm, QUIRE_ACCESS_READ | QUIRE_ACCESS_WRITE), reads + writes);
+    cr_assert_eq(o->pmu->retired(o->pmu, e->vm, QUIRE_ACCESS_EXEC | QUIRE_ACCESS_WALK | ~15u), 0);
+    o->n_faults = reads;
+    o->n_timers = writes;
+}
+
+/* The kit's workload writes in every third of its 10000 steps; what its page walker does is not counted. */
+Test(plugin, counters_count_what_retires, .init = reset)
+{
+    hooks.vm_event = counting_event;
+    struct kit_run run = run_kit(0, 0);
+    cr_assert_str_eq(run.ejected, "");
+    cr_assert_eq(odd.n_timers, 3334);
+    cr_assert_eq(odd.n_faults, 6666);
 }
 
 static int32_t observer_init(const struct quire_host *h, void **self, const char **why)
