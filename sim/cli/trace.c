@@ -120,21 +120,21 @@ static int run_info(const struct trace_args *a, const char *const *path, struct 
 static int pack_named(const char *name, enum trace_pack *pack, struct diag *d)
 {
     static const char *const names[] = {
-        [TRACE_PACK_ZLIB] = "zlib", [TRACE_PACK_ZSTD] = "zstd", [TRACE_PACK_NONE] = "none"};
+        [TRACE_PACK_ZSTD] = "zstd", [TRACE_PACK_ZLIB] = "zlib", [TRACE_PACK_NONE] = "none"};
     for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(names[i], name) == 0) {
             *pack = (enum trace_pack)i;
             return 0;
         }
     }
-    return fail(d, "--pack: found '%s', expected zlib, zstd or none", name);
+    return fail(d, "--pack: found '%s', expected zstd, zlib or none", name);
 }
 
 /* Copies path[0] to path[1] in a format; says on standard error what could not be kept. */
 static int copy(const struct trace_args *a, const char *const *path, const char *format, struct diag *d)
 {
     struct meter meter = {.what = "copying"};
-    enum trace_pack pack = TRACE_PACK_ZLIB;
+    enum trace_pack pack = TRACE_PACK_ZSTD;
     uint64_t dropped = 0;
     if (a->pack && pack_named(a->pack, &pack, d) != 0)
         return -1;
@@ -203,7 +203,7 @@ static int run_verb(const struct verb *v, int argc, char **argv)
         v->run == run_info     ? (struct arg){"json", 0, NULL, ARG_FLAG, &a.json, "JSON instead of text"}
         : v->run == run_export ? (struct arg){"to", 't', "F", ARG_STRING, &a.to, "format of OUT"}
                                : (struct arg){"pack", 0, "P", ARG_STRING, &a.pack,
-                                              "zlib, zstd (read faster) or none (fastest) (default zlib)"},
+                                              "zstd, zlib (read at half the speed) or none (largest) [zstd]"},
         {0},
     };
     char *formats = format_list(v->run == run_export);

@@ -32,10 +32,18 @@ static void make_access(uint32_t rank, uint64_t i, struct trace_rec *rec)
             .addr = 0x7f0000000000 + rank * 64ull, .size = 8, .kind = rank & 1 ? TRACE_WRITE : TRACE_READ};
 }
 
+/* The same, an access every 1 to 19 ns. */
+static void make_timed(uint32_t rank, uint64_t i, struct trace_rec *rec)
+{
+    make_access(rank, i, rec);
+    rec->time_ns = 10 * i + hash64(i) % 10;
+}
+
 static int write_trace(const char *path, const char *format, enum trace_pack pack, uint64_t n, make_fn *make,
                        struct diag *d)
 {
-    struct trace_writer *w = trace_writer_new(path, &(struct trace_writer_options){.format = format, .pack = pack}, d);
+    const struct trace_writer_options opt = {.format = format, .pack = pack, .has_time = make == make_timed};
+    struct trace_writer *w = trace_writer_new(path, &opt, d);
     struct zipf *z = zipf_new(1000000, 0.9);
     struct rng r;
     struct trace_rec rec[BATCH];
@@ -90,15 +98,15 @@ static int both(struct bench *b, const char *path, struct diag *d)
         enum trace_pack pack;
     } runs[] = {
         {"trace.native_pages", "qtr", "M records/s", "Zipf 0.9 over 1 M pages, 25 M records", ACCESSES, make_page,
-         TRACE_PACK_ZLIB},
-        {"trace.native_accesses", "qtr", "M records/s", "fetches, loads, stores, 25 M records", ACCESSES, make_access,
-         TRACE_PACK_ZLIB},
-        {"trace.native_zstd", "qtr", "M records/s", "the same, packed with zstd", ACCESSES, make_access,
          TRACE_PACK_ZSTD},
-        {"trace.native_plain", "qtr", "M records/s", "the same, columns not compressed", ACCESSES, make_access,
-         TRACE_PACK_NONE},
-        {"trace.lackey", "lackey", "M lines/s", "text of 4 M lines", LINES, make_access, TRACE_PACK_ZLIB},
-        {"trace.ramulator", "ramulator", "M lines/s", "text of 4 M lines", LINES, make_page, TRACE_PACK_ZLIB},
+        {"trace.native_accesses", "qtr", "M records/s", "fetches, loads, stores, 25 M records", ACCESSES, make_access,
+         TRACE_PACK_ZSTD},
+        {"trace.native_timed", "qtr", "M records/s", "the same with times", ACCESSES, make_timed, TRACE_PACK_ZSTD},
+        {"trace.native_plain", "qtr", "M records/s", "accesses, --pack none", ACCESSES, make_access, TRACE_PACK_NONE},
+        {"trace.native_old_zlib", "qtr", "M records/s", "accesses, --pack zlib: not the default", ACCESSES, make_access,
+         TRACE_PACK_ZLIB},
+        {"trace.lackey", "lackey", "M lines/s", "text of 4 M lines", LINES, make_access, TRACE_PACK_NONE},
+        {"trace.ramulator", "ramulator", "M lines/s", "text of 4 M lines", LINES, make_page, TRACE_PACK_NONE},
     };
     double scale = b->scale > 0 && b->scale < 1 ? b->scale : 1;
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {

@@ -377,12 +377,13 @@ static inline __attribute__((always_inline)) void decode_arg(struct qtr_state *q
     q->cursor[QTR_ARG] = k;
 }
 
-static void decode_time(struct qtr_state *q, struct trace_rec *out, uint32_t n)
+static inline __attribute__((always_inline)) void decode_time(struct qtr_state *q, struct trace_rec *out, uint32_t n,
+                                                              uint8_t coding)
 {
     struct qtr_cursor k = q->cursor[QTR_TIME];
     uint64_t last = q->last_time_ns;
     for (uint32_t i = 0; i < n; i++) {
-        last += qtr_unzigzag(qtr_next(&k, q->at + i, k.coding)) << k.shift;
+        last += qtr_unzigzag(qtr_next(&k, q->at + i, coding)) << k.shift;
         out[i].time_ns = last;
     }
     q->cursor[QTR_TIME] = k;
@@ -412,11 +413,16 @@ static void decode(struct qtr_state *q, struct trace_rec *out, uint32_t n)
     default:
         decode_arg(q, out, n, QTR_TAGGED);
     }
-    if (q->cursor[QTR_TIME].coding == QTR_ZERO) {
+    switch (q->cursor[QTR_TIME].coding) {
+    case QTR_ZERO:
         for (uint32_t i = 0; i < n; i++)
             out[i].time_ns = q->last_time_ns;
-    } else {
-        decode_time(q, out, n);
+        break;
+    case QTR_FIXED:
+        decode_time(q, out, n, QTR_FIXED);
+        break;
+    default:
+        decode_time(q, out, n, QTR_TAGGED);
     }
 }
 

