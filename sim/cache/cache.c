@@ -147,6 +147,11 @@ bool core_invalidate(struct core_cache *p, uint64_t line)
     return dirty;
 }
 
+bool core_holds(const struct core_cache *p, uint64_t line)
+{
+    return pcache_find(&p->l2, line) != NULL;
+}
+
 /* Leaves the line in a core's caches with another state; true if it was dirty. */
 bool core_downgrade(struct core_cache *p, uint64_t line, uint32_t state)
 {

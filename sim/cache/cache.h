@@ -69,7 +69,10 @@ struct llc {
 
 /* Snoop filter of a socket: which of its cores hold a line. It is exact and never full (a real one covers about 1.5
  * times the L2s), so it is a hash table that grows with the lines held, not with the machine: small enough to stay in
- * the host's caches. A bucket is one host cache line. */
+ * the host's caches. A bucket is one host cache line.
+ *
+ * While a single core of the socket has cached anything, its inclusive L2 says all that the filter would: there is no
+ * table yet. It is made when a second core joins. */
 #define SNOOP_WAYS 5u
 struct snoop_bucket {
     uint64_t line[SNOOP_WAYS];    /* line number + 1; 0: free */
@@ -77,7 +80,8 @@ struct snoop_bucket {
     uint32_t n_spilled;           /* lines of this bucket that did not fit and are in spill */
 };
 struct snoop_filter {
-    struct snoop_bucket *bucket; /* NULL until a core of the socket caches its first line */
+    struct core_cache *sole;     /* the only core that has cached anything so far, or NULL */
+    struct snoop_bucket *bucket; /* NULL until a second core caches something */
     uint64_t n_buckets;          /* a power of two */
     uint64_t n_lines;
     struct map spill; /* line -> sharers */

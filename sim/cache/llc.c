@@ -145,7 +145,7 @@ static inline struct sharers snoop_find(const struct caches *c, uint32_t socket,
 {
     const struct snoop_filter *f = &c->snoop[socket];
     if (!f->bucket)
-        return (struct sharers){0};
+        return (struct sharers){.cores = f->sole && core_holds(f->sole, line) ? 1u << f->sole->bit : 0};
     struct snoop_bucket *b = snoop_bucket(f, line);
     for (uint32_t w = 0; w < SNOOP_WAYS; w++)
         if (b->line[w] == line + 1)
@@ -192,8 +192,27 @@ static void snoop_grow(struct snoop_filter *f)
     free(old.bucket);
 }
 
+/* A core is about to cache a line for the first time since the filter had no table: if it is not the only one, the
+ * table is made from what the first one holds. */
+static void snoop_join(struct snoop_filter *f, struct core_cache *p)
+{
+    if (!f->sole) {
+        f->sole = p;
+        return;
+    }
+    const struct pcache *l2 = &f->sole->l2;
+    snoop_grow(f);
+    for (uint64_t i = 0; i < (l2->set_mask + 1) * l2->stride; i++) {
+        if (!(l2->tag[i] & 4))
+            continue;
+        if (f->n_lines++ >= 2 * f->n_buckets)
+            snoop_grow(f);
+        snoop_insert(f, l2->tag[i] >> 3, 1u << f->sole->bit);
+    }
+}
+
 /* The line's sharers become cores; 0 removes it. s is what snoop_find said of this line, and nothing changed since. */
-static void snoop_set(struct snoop_filter *f, const struct sharers *s, uint64_t line, uint32_t cores)
+static void snoop_table_set(struct snoop_filter *f, const struct sharers *s, uint64_t line, uint32_t cores)
 {
     if (s->cores == 0 && cores) {
         if (f->n_lines++ >= 2 * f->n_buckets)
@@ -211,6 +230,13 @@ static void snoop_set(struct snoop_filter *f, const struct sharers *s, uint64_t 
         s->bucket->n_spilled--;
         f->n_lines--;
     }
+}
+
+/* Without a table the L2 of the sole core is the filter, and changes with it. */
+static inline void snoop_set(struct snoop_filter *f, const struct sharers *s, uint64_t line, uint32_t cores)
+{
+    if (f->bucket)
+        snoop_table_set(f, s, line, cores);
 }
 
 void snoop_fini(struct snoop_filter *f)
@@ -232,7 +258,7 @@ static struct snoop_result snoop_others(struct caches *c, uint32_t socket, uint6
     struct snoop_result r = {.reply_ps = t};
     for (uint32_t s = 0; s < c->n_sockets; s++) {
         struct llc *l = &c->llc[s];
-        if (s == socket || !c->snoop[s].bucket)
+        if (s == socket || !c->snoop[s].sole)
             continue;
         uint8_t *set = llc_set(l, line);
         uint32_t *tag = data_find(l, set, line);
@@ -294,8 +320,12 @@ ps_t llc_request(struct caches *c, uint32_t core, uint64_t line, bool write, ps_
 {
     struct core_cache *p = &c->core[core];
     struct llc *l = &c->llc[p->socket];
+    struct snoop_filter *f = &c->snoop[p->socket];
     uint8_t *set = llc_set(l, line);
-    struct sharers sharers = snoop_find(c, p->socket, line);
+    if (unlikely(!f->bucket && f->sole != p))
+        snoop_join(f, p);
+    /* A line that missed the L2 of the sole core is in no core. */
+    struct sharers sharers = f->bucket ? snoop_find(c, p->socket, line) : (struct sharers){0};
     uint32_t *tag;
     t += c->llc_ps - c->l2_ps;
     if (sharers.cores) {
@@ -341,19 +371,21 @@ void llc_take_victim(struct caches *c, struct core_cache *p, uint64_t line, uint
 {
     struct llc *l = &c->llc[p->socket];
     uint8_t *set = llc_set(l, line);
-    struct sharers sharers = snoop_find(c, p->socket, line);
-    uint32_t others = sharers.cores & ~(1u << p->bit);
-    CHECK(sharers.cores != others);
-    snoop_set(&c->snoop[p->socket], &sharers, line, others);
-    if (others && state != LINE_MODIFIED)
-        return; /* other cores still hold it */
+    if (c->snoop[p->socket].bucket) {
+        struct sharers sharers = snoop_find(c, p->socket, line);
+        uint32_t others = sharers.cores & ~(1u << p->bit);
+        CHECK(sharers.cores != others);
+        snoop_set(&c->snoop[p->socket], &sharers, line, others);
+        if (others && state != LINE_MODIFIED)
+            return; /* other cores still hold it */
+    }
     data_fill(c, p->socket, set, line, state, state != LINE_SHARED, t);
 }
 
 bool llc_clean(struct caches *c, uint32_t socket, uint64_t line, bool keep)
 {
     struct llc *l = &c->llc[socket];
-    if (!c->snoop[socket].bucket)
+    if (!c->snoop[socket].sole)
         return false;
     uint8_t *set = llc_set(l, line);
     uint32_t *tag = data_find(l, set, line);

@@ -45,5 +45,6 @@ static inline void llc_prefetch(const struct caches *c, uint32_t socket, uint64_
 /* One core, defined in cache.c. */
 bool core_invalidate(struct core_cache *p, uint64_t line);
 bool core_downgrade(struct core_cache *p, uint64_t line, uint32_t state);
+bool core_holds(const struct core_cache *p, uint64_t line);
 
 #endif

@@ -138,3 +138,30 @@ Test(latency, unloaded)
                  r.caches.llc_ps + row_closed + 2 * r.numa.conf.hop_ps + r.numa.line_ps);
     rig_fini(&r);
 }
+
+/* While one core is alone its L2 stands in for the snoop filter. Whenever the second one joins, the filter has to know
+ * what the first holds: shared lines are shared, written ones are written back, and a flush reaches every copy. */
+Test(coherence, a_core_that_joins_later_finds_what_the_first_one_holds)
+{
+    for (uint64_t n = 0; n <= LINES; n += 8) {
+        struct rig r;
+        struct diag d = {0};
+        rig_init(&r, false);
+        uint64_t in_l2 = 0, seen;
+        ps_t t = 0;
+        for (uint64_t i = 0; i < n; i++)
+            t = cache_access(&r.caches, 0, line_of(&r, i), i & 1 ? CACHE_WRITE : CACHE_READ, t);
+        const struct pcache *l2 = &r.caches.core[0].l2;
+        uint64_t held[LINES];
+        for (uint64_t k = 0; k < (l2->set_mask + 1) * l2->stride; k++)
+            if (l2->tag[k] & 4)
+                held[in_l2++] = l2->tag[k] >> 3;
+        cr_assert((in_l2 > 0) == (n > 0) && in_l2 <= 128);
+        for (uint64_t i = 0; i < in_l2; i++)
+            t = cache_access(&r.caches, 1, held[i], i & 2 ? CACHE_WRITE : CACHE_READ, t);
+        seen = r.caches.core[1].stats.snoop_hits;
+        cr_assert_eq(seen, in_l2, "%llu lines, %llu found", (unsigned long long)in_l2, (unsigned long long)seen);
+        cr_assert_eq(caches_verify(&r.caches, &d), 0, "%s", d.text);
+        rig_fini(&r);
+    }
+}
