@@ -230,15 +230,6 @@ ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op
     return t;
 }
 
-void cache_lookahead(const struct caches *c, uint32_t core, uint64_t line)
-{
-    const struct core_cache *p = &c->core[core];
-    const struct pcache *l2 = &p->l2;
-    uint64_t set = line & l2->set_mask, victim = l2->tag[set * l2->stride + lru_victim(l2->lru[set], l2->ways)];
-    llc_prefetch(c, p->socket, line);
-    llc_prefetch(c, p->socket, victim >> 3);
-}
-
 ps_t cache_upgrade(struct caches *c, uint32_t core, uint64_t line, ps_t t)
 {
     struct core_cache *p = &c->core[core];

@@ -170,10 +170,6 @@ static inline ps_t cache_access(struct caches *c, uint32_t core, uint64_t line, 
     return cache_l1_hit(c, core, line, op, t, &done) ? done : cache_l1_miss(c, core, line, op, t);
 }
 
-/* Brings what a later miss of this line would read (its LLC set, its snoop bucket, those of its likely L2 victim) into
- * the host's own caches. Changes nothing that is simulated. */
-void cache_lookahead(const struct caches *c, uint32_t core, uint64_t line);
-
 enum flush_op { FLUSH_CLFLUSH, FLUSH_CLFLUSHOPT, FLUSH_CLWB };
 /* Writes the line back if it is dirty anywhere; answers when the controller has taken it (t + L1 latency if nothing was
  * dirty and no earlier write-back still waits for room). All but a retaining CLWB also remove it from every cache. */

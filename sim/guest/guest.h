@@ -38,11 +38,9 @@ struct player {
     void *state;
     uint32_t only_vcpu; /* of a trace's records; ~0: all */
     bool is_dependent;  /* every load needs the one before */
-    bool look_ahead;
     uint32_t n, at;
-    uint64_t last_walks, last_accesses;
     uint64_t ignored_records; /* kinds that a memory system has nothing to do with: block and object requests, marks */
-    struct trace_rec rec[PLAYER_BATCH + 32]; /* the last 32 stay zero: lookahead may read past n */
+    struct trace_rec rec[PLAYER_BATCH];
 };
 
 /* One VM's kernel. */

@@ -2,18 +2,11 @@
 /* Plays records on a vCPU. */
 #include "sim/guest/guest.h"
 
-#include "sim/mmu/lookahead.h"
-
 #include <string.h>
 
-/* Fetches the next batch, and decides whether looking ahead pays: it does when more than one access in 16 walks. */
+/* Fetches the next batch. */
 static int refill(struct vcpu *v, struct player *p, struct diag *d)
 {
-    const struct mmu_stats *s = &vcpu_cpu(v)->mmu.stats;
-    uint64_t walks = s->walks - p->last_walks, accesses = v->vm->stats.accesses - p->last_accesses;
-    p->look_ahead = walks * 16 > accesses;
-    p->last_walks = s->walks;
-    p->last_accesses = v->vm->stats.accesses;
     p->at = 0;
     do {
         int n = p->next(p->state, p->rec, PLAYER_BATCH, d);
@@ -127,11 +120,6 @@ int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
                 return 0;
         }
         const struct trace_rec *r = &p->rec[p->at++];
-        if (p->look_ahead) {
-            ahead_guest(&cpu->mmu, &v->space, r[AHEAD_GUEST].addr);
-            ahead_nested(&cpu->mmu, &v->space, r[AHEAD_NESTED].addr);
-            ahead_data(&cpu->mmu, &v->space, r[AHEAD_DATA].addr);
-        }
         if (counts_instructions(r->kind))
             core_issue(&cpu->core, r->arg);
         if (play(v, p, r, d))

@@ -106,8 +106,6 @@ int mmu_init(struct mmu *m, const struct mmu_conf *k, struct caches *caches, str
         tlb_init(&m->stlb, "stlb", k->stlb, k->stlb_ways, d) ||
         tlb_init(&m->stlb_1g, "stlb_1g", k->stlb_1g, k->stlb_1g_ways, d))
         return -1;
-    m->guest_hint = xcalloc(MMU_HINTS, sizeof *m->guest_hint);
-    m->ept_hint = xcalloc(MMU_HINTS, sizeof *m->ept_hint);
     for (int side = 0; side < 2; side++) {
         struct psc *p = side ? m->ept_psc : m->guest_psc;
         if (psc_init(&p[0], "pde_cache", k->psc_pde, d) || psc_init(&p[1], "pdpte_cache", k->psc_pdpte, d) ||
@@ -126,8 +124,6 @@ void mmu_fini(struct mmu *m)
         psc_fini(&m->guest_psc[i]);
         psc_fini(&m->ept_psc[i]);
     }
-    free(m->guest_hint);
-    free(m->ept_hint);
 }
 
 static void tlb_insert(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asid, uint64_t value)

@@ -64,14 +64,6 @@ struct psc {
     uint32_t set_mask;
 };
 
-/* Where the host keeps the last-level table of a 2 MiB stretch: for sim/mmu/lookahead.h only. */
-#define MMU_HINTS 1024u
-struct mmu_hint {
-    uint64_t key; /* address >> 21 << 16 | asid; 0: none */
-    uint64_t table_hpa;
-    const uint64_t *words; /* the table's 512 entries; NULL: a 2 MiB leaf, table_hpa is its frame */
-};
-
 #define PML_ENTRIES 512u
 struct pml {
     uint32_t n;
@@ -107,7 +99,6 @@ struct mmu {
     ps_t stlb_ps;
     struct tlb dtlb_4k, dtlb_2m, dtlb_1g, itlb_4k, itlb_2m, stlb, stlb_1g;
     struct psc guest_psc[PSC_KINDS], ept_psc[PSC_KINDS];
-    struct mmu_hint *guest_hint, *ept_hint; /* MMU_HINTS each */
     struct mmu_stats stats;
 };
 

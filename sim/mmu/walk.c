@@ -110,18 +110,6 @@ static enum mmu_status leaf_bits(struct walk *w, uint64_t hpa, uint64_t *entry, 
     return MMU_OK;
 }
 
-/* Remembers where a last-level table lies in the host's memory. */
-static inline void note_hint(struct walk *w, struct mmu_hint *hints, uint64_t addr, uint32_t asid, uint64_t table)
-{
-    uint64_t key = addr >> 21 << 16 | asid, content;
-    struct mmu_hint *h = &hints[(addr >> 21) & (MMU_HINTS - 1)];
-    if (likely(h->key == key && h->table_hpa == table))
-        return;
-    content = frame_at(w->m->mem, table >> PAGE_SHIFT)->content;
-    if ((content & 7) == CONTENT_BYTES)
-        *h = (struct mmu_hint){key, table, (const uint64_t *)(uintptr_t)(content & ~7ull)};
-}
-
 /* The leaf entry's translation of gpa, and the level of the leaf. */
 struct nested {
     uint64_t hpa, entry;
@@ -151,11 +139,6 @@ static enum mmu_status nested_walk(struct walk *w, uint64_t gpa, uint32_t access
         if (unlikely((entry & access) != access))
             return violation(w, gpa, access, is_table);
         if (level == 0 || entry & EPT_LEAF) {
-            if (level == 0)
-                note_hint(w, w->m->ept_hint, gpa, asid, table);
-            else if (level == 1)
-                w->m->ept_hint[(gpa >> 21) & (MMU_HINTS - 1)] =
-                    (struct mmu_hint){gpa >> 21 << 16 | asid, entry & EPT_FRAME, NULL};
             enum mmu_status status = leaf_bits(w, at, &entry, gpa, access);
             uint64_t mask = (1ull << LEVEL_SHIFT(level)) - 1;
             *out = (struct nested){(entry & EPT_FRAME & ~mask) | (gpa & mask), entry, level};
@@ -213,8 +196,6 @@ static enum mmu_status guest_walk(struct walk *w, uint64_t gva, enum cache_op op
         if (unlikely((entry & want) != want))
             set_bits(w, at, entry |= want);
         if (is_leaf) {
-            if (level == 0)
-                note_hint(w, w->m->guest_hint, gva, s->asid, table);
             *leaf = entry;
             *leaf_level = level;
             return MMU_OK;
