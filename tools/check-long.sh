@@ -31,7 +31,7 @@ if [ "$FUZZ" = yes ]; then
         # shellcheck disable=SC2046
         clang -std=gnu11 -march=x86-64-v2 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE \
             -include "$BUILD/config.h" -I"$BUILD" -I"$SRCDIR" -I"$SRCDIR/include" -o "$dir/$name.bin" "$f" \
-            $(find "$SRCDIR/sim" -name '*.c' ! -name main.c) -lz -llzma -lzstd -lxxhash -ljansson -ldl -lm || { bad=1; continue; }
+            $(find "$SRCDIR/sim" -name '*.c' ! -name main.c) -lz -llzma -lzstd -lxxhash -ljansson -lZydis -ldl -lm || { bad=1; continue; }
         if "$dir/$name.bin" -runs="$runs" -timeout=20 -rss_limit_mb=2048 "$dir/$name" "$SRCDIR/tests/fuzz/corpus/$name" >"$dir/$name.log" 2>&1; then
             echo "ok    $name: $runs runs"
         else

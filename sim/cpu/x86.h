@@ -127,8 +127,8 @@ struct x86_state {
     uint64_t rip;            /* valid while x86_run() is not active */
     /* Arithmetic flags: bit 0 = OF, bits 8..15 = SF ZF 0 AF 0 PF 1 CF (as SETO AL and LAHF leave AX); the others as in
      * RFLAGS. Use x86_rflags() and x86_set_rflags(). */
-    uint64_t ax_flags;
-    uint64_t other_flags;
+    uint16_t ax_flags;
+    uint32_t other_flags;
     union x86_xmm xmm[16];
     uint32_t mxcsr;
     struct x86_x87 x87;
@@ -246,7 +246,6 @@ struct x86_cpu {
     enum x86_timing timing;
     bool is_user_only;
     bool stop_at_pause;
-    bool stop_wanted; /* set from a bus member: leave at the end of the block */
     const uint64_t *breakpoints;
     uint32_t n_breakpoints;
     uint64_t tsc_hz;       /* of RDTSC; x86_cpu_init sets 2.4 GHz */
@@ -254,11 +253,16 @@ struct x86_cpu {
     uint64_t instructions; /* retired so far, exact while x86_run() is not active */
 
     /* Inside x86_run(). */
-    int64_t granted; /* what budget was when last counted */
+    int64_t granted; /* instructions that x86_run() was given */
+    int64_t bias;    /* taken off budget so that every block enters slowly */
+    bool stop_wanted;
+    int64_t n_clocked;        /* functional: instructions of this run that the core's clock has counted */
+    uint64_t past_breakpoint; /* a run that begins at a breakpoint passes it */
     uint64_t until_ps;
     uint64_t code_epoch; /* of the struct x86_code when jump and tlb were last known good */
     uint64_t last_fetch; /* line of the last timed fetch */
-    uint32_t n_issued;   /* instructions of block already given to the core model */
+    uint32_t n_issued;   /* timed: instructions of the block that the core model has, */
+    uint32_t n_pending;  /* of so many */
     ps_t ready_ps[16];   /* timed: when a register's loaded value is there */
     uint64_t *hpa;       /* of each software TLB entry with an exec tag */
     struct x86_window *window;
@@ -282,6 +286,9 @@ void x86_set_timing(struct x86_cpu *cpu, enum x86_timing timing);
 /* Runs until something stops it: exactly max_instructions (0: no limit), or the first block end at or after until_ps of
  * the core's clock (0: no limit). Iterations of a REP do not count as instructions. */
 enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until_ps);
+
+/* For bus members: x86_run() returns X86_STOP_BUDGET at the end of the running block. */
+void x86_stop_soon(struct x86_cpu *cpu);
 
 /* Translations of the processor changed: all, or those of one page. May be called from a bus member. */
 void x86_tlb_flush(struct x86_cpu *cpu);

@@ -25,7 +25,7 @@
 
 typedef const struct x86_op *x86_fn(struct x86_cpu *cpu, const struct x86_op *op);
 
-/* One decoded operation. Of the explicit operands, the first is dst if it is a register; the next register is src; one
+/* One decoded operation. Of the visible operands, the first is dst if it is a register; the next register is src; one
  * memory operand and one immediate (sign-extended; the second one of two is in shift's place of ENTER only) may follow.
  */
 struct x86_op {
@@ -36,10 +36,11 @@ struct x86_op {
     /* General registers: byte offset into state.gpr (8 * number, + 1 for AH..BH). XMM, MMX, ST, segment, control
      * registers: their number. X86_NO_REG: there is none. */
     uint8_t dst, src;
-    uint8_t size;   /* bytes: of the memory operand if there is one, else of the first operand */
-    uint8_t len;    /* of the instruction */
-    uint16_t at;    /* its offset from the start of the block */
-    uint16_t flags; /* X86F_* */
+    uint8_t size;         /* bytes: of the memory operand if there is one, else of the first operand */
+    uint8_t len;          /* of the instruction */
+    uint16_t at : 10;     /* its offset from the start of the block */
+    uint16_t ordinal : 6; /* instructions before it in the block */
+    uint16_t flags;       /* X86F_* */
 };
 _Static_assert(sizeof(struct x86_op) == 32, "two operations a host line");
 
@@ -60,8 +61,10 @@ _Static_assert(sizeof(struct x86_op) == 32, "two operations a host line");
 #define X86F_LOAD    4096u  /* writes what it loaded into the general register dst (for the timing models) */
 #define X86F_FUSED   8192u  /* two instructions */
 #define X86F_END     16384u /* last of its block */
+#define X86F_IMM     32768u /* there is an immediate */
 
-#define X86_OP(name) const struct x86_op *x86_op_##name(struct x86_cpu *cpu, const struct x86_op *op)
+#define X86_OP(name)                                                                                                   \
+    const struct x86_op *x86_op_##name(struct x86_cpu *cpu __attribute__((unused)), const struct x86_op *op)
 
 /* A row of a table of handlers: the operation of a mnemonic. */
 struct x86_form {
@@ -76,7 +79,8 @@ struct x86_form {
 #define X86N_DST_MMX 16u
 #define X86N_SRC_XMM 32u
 #define X86N_SRC_MMX 64u
-#define X86N_END     128u /* the block ends behind it */
+#define X86N_END     128u /* the block ends behind it; the handler does not return x86_next() */
+#define X86N_NO_XMM  256u /* neither dst nor src is one */
 extern const struct x86_form x86_sse_forms[], x86_fpu_forms[];
 
 /* Called when x86_run() begins and ends: the host's MXCSR may hold the guest's in between (and does at every bus member
@@ -101,6 +105,8 @@ static inline const struct x86_op *x86_next(const struct x86_op *op)
 const struct x86_op *x86_stop(struct x86_cpu *cpu, const struct x86_op *op);
 /* Raises a fault of this operation and stops. The error code is 0 for the vectors that have one. */
 const struct x86_op *x86_raise(struct x86_cpu *cpu, const struct x86_op *op, enum x86_vector vector);
+const struct x86_op *x86_raise_code(struct x86_cpu *cpu, const struct x86_op *op, enum x86_vector vector,
+                                    uint32_t code);
 
 /* ---- operands ---- */
 
@@ -206,11 +212,11 @@ static inline void x86_put_gpr(struct x86_cpu *cpu, uint32_t offset, uint32_t n,
 /* Sets the arithmetic flags: rflags bits CF PF AF ZF SF OF. */
 static inline void x86_put_flags(struct x86_cpu *cpu, uint32_t rflags)
 {
-    cpu->state.ax_flags = (rflags & 0xd5u) << 8 | 0x200u | (rflags >> 11 & 1u);
+    cpu->state.ax_flags = (uint16_t)((rflags & 0xd5u) << 8 | 0x200u | (rflags >> 11 & 1u));
 }
 static inline uint32_t x86_get_flags(const struct x86_cpu *cpu)
 {
-    uint32_t f = (uint32_t)cpu->state.ax_flags;
+    uint32_t f = cpu->state.ax_flags;
     return (f >> 8 & 0xd5u) | (f & 1u) << 11;
 }
 

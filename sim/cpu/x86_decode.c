@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MIT */
+/* From instruction bytes to operations: Zydis decodes, handlers are picked by mnemonic, form and size, flags that
+ * nobody can see are not computed, and a comparison is fused with the jump behind it. */
+#include "sim/cpu/x86_int.h"
+
+#include <Zydis/Zydis.h>
+
+#include <string.h>
+
+/* ---- mnemonics that have handlers by form and size ---- */
+
+enum family {
+    OTHER,
+    ALU,
+    UNARY,
+    SHIFT,
+    MOVE,
+    WIDEN_ZERO,
+    WIDEN_SIGN,
+    LEA,
+    JCC,
+    SETCC,
+    CMOV,
+    JMP,
+    CALL,
+    RET,
+    PUSH,
+    POP
+};
+struct pick {
+    uint8_t family, arg;
+};
+#define M(name, family, arg) [ZYDIS_MNEMONIC_##name] = {family, arg}
+#define CC(prefix, family)                                                                                             \
+    M(prefix##O, family, 0), M(prefix##NO, family, 1), M(prefix##B, family, 2), M(prefix##NB, family, 3),              \
+        M(prefix##Z, family, 4), M(prefix##NZ, family, 5), M(prefix##BE, family, 6), M(prefix##NBE, family, 7),        \
+        M(prefix##S, family, 8), M(prefix##NS, family, 9), M(prefix##P, family, 10), M(prefix##NP, family, 11),        \
+        M(prefix##L, family, 12), M(prefix##NL, family, 13), M(prefix##LE, family, 14), M(prefix##NLE, family, 15)
+static const struct pick picks[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+    M(ADD, ALU, ALU_ADD),
+    M(OR, ALU, ALU_OR),
+    M(ADC, ALU, ALU_ADC),
+    M(SBB, ALU, ALU_SBB),
+    M(AND, ALU, ALU_AND),
+    M(SUB, ALU, ALU_SUB),
+    M(XOR, ALU, ALU_XOR),
+    M(CMP, ALU, ALU_CMP),
+    M(TEST, ALU, ALU_TEST),
+    M(INC, UNARY, UNARY_INC),
+    M(DEC, UNARY, UNARY_DEC),
+    M(NEG, UNARY, UNARY_NEG),
+    M(NOT, UNARY, UNARY_NOT),
+    M(ROL, SHIFT, SHIFT_ROL),
+    M(ROR, SHIFT, SHIFT_ROR),
+    M(RCL, SHIFT, SHIFT_RCL),
+    M(RCR, SHIFT, SHIFT_RCR),
+    M(SHL, SHIFT, SHIFT_SHL),
+    M(SHR, SHIFT, SHIFT_SHR),
+    M(SAR, SHIFT, SHIFT_SAR),
+    M(MOV, MOVE, 0),
+    M(MOVZX, WIDEN_ZERO, 0),
+    M(MOVSX, WIDEN_SIGN, 0),
+    M(MOVSXD, WIDEN_SIGN, 0),
+    M(LEA, LEA, 0),
+    M(JMP, JMP, 0),
+    M(CALL, CALL, 0),
+    M(RET, RET, 0),
+    M(PUSH, PUSH, 0),
+    M(POP, POP, 0),
+    CC(J, JCC),
+    CC(SET, SETCC),
+    CC(CMOV, CMOV),
+};
+#undef CC
+#undef M
+
+/* ---- operands ---- */
+
+static uint8_t gpr_offset(ZydisRegister r)
+{
+    if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL)
+        return (uint8_t)((r - ZYDIS_REGISTER_AL) * 8);
+    if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
+        return (uint8_t)((r - ZYDIS_REGISTER_AH) * 8 + 1);
+    if (r >= ZYDIS_REGISTER_SPL && r <= ZYDIS_REGISTER_R15B)
+        return (uint8_t)((r - ZYDIS_REGISTER_SPL + 4) * 8);
+    return (uint8_t)(ZydisRegisterGetId(r) * 8);
+}
+
+static bool is_gpr(ZydisRegister r)
+{
+    ZydisRegisterClass c = ZydisRegisterGetClass(r);
+    return c == ZYDIS_REGCLASS_GPR8 || c == ZYDIS_REGCLASS_GPR16 || c == ZYDIS_REGCLASS_GPR32 ||
+           c == ZYDIS_REGCLASS_GPR64;
+}
+
+static uint8_t reg_number(ZydisRegister r)
+{
+    return is_gpr(r) ? gpr_offset(r) : (uint8_t)ZydisRegisterGetId(r);
+}
+
+static uint16_t vector_flag(ZydisRegister r, uint16_t xmm, uint16_t mmx)
+{
+    ZydisRegisterClass c = ZydisRegisterGetClass(r);
+    return c == ZYDIS_REGCLASS_XMM ? xmm : c == ZYDIS_REGCLASS_MMX ? mmx : 0;
+}
+
+static uint8_t address_reg(ZydisRegister r)
+{
+    return r == ZYDIS_REGISTER_NONE || r == ZYDIS_REGISTER_RIP || r == ZYDIS_REGISTER_EIP
+               ? X86_ZERO
+               : (uint8_t)ZydisRegisterGetId(r);
+}
+
+static void memory_operand(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, uint64_t rip,
+                           struct x86_op *op)
+{
+    op->flags |= X86F_MEM;
+    op->base = address_reg(o->mem.base);
+    op->index = address_reg(o->mem.index);
+    op->shift = o->mem.scale ? (uint8_t)__builtin_ctz(o->mem.scale) : 0;
+    op->disp = o->mem.disp.value;
+    if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP)
+        op->disp += (int64_t)(rip + in->length);
+    op->seg = o->mem.segment == ZYDIS_REGISTER_FS   ? X86_FS_BASE
+              : o->mem.segment == ZYDIS_REGISTER_GS ? X86_GS_BASE
+                                                    : X86_ZERO;
+    if (o->mem.base == ZYDIS_REGISTER_RSP || o->mem.base == ZYDIS_REGISTER_ESP || o->mem.base == ZYDIS_REGISTER_RBP ||
+        o->mem.base == ZYDIS_REGISTER_EBP)
+        if (op->seg == X86_ZERO)
+            op->flags |= X86F_STACK;
+}
+
+/* Sorts the visible operands into the operation. */
+static void operands(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, uint64_t rip, struct x86_op *op)
+{
+    op->dst = op->src = X86_NO_REG;
+    op->base = op->index = op->seg = X86_ZERO;
+    for (uint32_t i = 0; i < in->operand_count_visible; i++) {
+        switch (o[i].type) {
+        case ZYDIS_OPERAND_TYPE_REGISTER:
+            if (i == 0) {
+                op->dst = reg_number(o[i].reg.value);
+                op->flags |= vector_flag(o[i].reg.value, X86F_DST_XMM, X86F_DST_MMX);
+            } else if (op->src == X86_NO_REG) {
+                op->src = reg_number(o[i].reg.value);
+                op->flags |= vector_flag(o[i].reg.value, X86F_SRC_XMM, X86F_SRC_MMX);
+            }
+            break;
+        case ZYDIS_OPERAND_TYPE_MEMORY:
+            if (op->flags & X86F_MEM)
+                break;
+            memory_operand(in, &o[i], rip, op);
+            if (i == 0)
+                op->flags |= X86F_MEM_DST;
+            op->size = (uint8_t)(o[i].size > 2040 ? 255 : o[i].size / 8);
+            break;
+        case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+            if (op->flags & X86F_IMM)
+                op->shift = (uint8_t)o[i].imm.value.u;
+            else
+                op->imm = (int32_t)o[i].imm.value.s;
+            op->flags |= X86F_IMM;
+            break;
+        default:
+            break;
+        }
+    }
+    if (in->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS) &&
+        in->meta.category == ZYDIS_CATEGORY_STRINGOP)
+        op->seg = in->attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS ? X86_FS_BASE : X86_GS_BASE;
+    if (in->mnemonic == ZYDIS_MNEMONIC_CRC32)
+        op->size = (uint8_t)(o[1].size / 8);
+    else if (!(op->flags & X86F_MEM))
+        op->size = in->operand_count_visible ? (uint8_t)(o[0].size / 8) : (uint8_t)(in->operand_width / 8);
+}
+
+static uint32_t log2_size(uint32_t bytes)
+{
+    return (uint32_t)__builtin_ctz(bytes | 8);
+}
+
+static enum x86_form_kind kind_of(const struct x86_op *op)
+{
+    if (op->flags & X86F_MEM_DST)
+        return op->src == X86_NO_REG ? X86_MI : X86_MR;
+    if (op->flags & X86F_MEM)
+        return X86_RM;
+    return op->src == X86_NO_REG ? X86_RI : X86_RR;
+}
+
+/* ---- picking handlers ---- */
+
+/* What the builder wants to know of an operation beyond the operation. */
+struct note {
+    x86_fn *no_flags; /* the handler to use where nobody sees the flags */
+    bool writes_all;  /* sets all arithmetic flags, and cannot fault */
+    bool is_silent;   /* cannot fault, reads no flags */
+    uint8_t alu;      /* ALU_CMP and ALU_TEST: may be fused; else ALU_N */
+};
+
+struct build {
+    struct x86_block *b;
+    uint32_t n; /* operations so far */
+    bool is_ended;
+    uint64_t rip; /* of the instruction at hand */
+    struct note note[X86_BLOCK_OPS];
+};
+
+static bool is_seg_or_control(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o)
+{
+    for (uint32_t i = 0; i < in->operand_count_visible; i++)
+        if (o[i].type == ZYDIS_OPERAND_TYPE_REGISTER && !is_gpr(o[i].reg.value))
+            return true;
+    return false;
+}
+
+static x86_fn *pick_mov(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, struct x86_op *op)
+{
+    enum x86_form_kind kind = kind_of(op);
+    if (kind == X86_RI && op->size == 8 && o[1].imm.value.s != (int64_t)op->imm) {
+        op->disp = o[1].imm.value.s;
+        return x86_op_mov_imm64;
+    }
+    if (kind == X86_RM)
+        op->flags |= X86F_LOAD;
+    bool simple = op->index == X86_ZERO && op->seg == X86_ZERO && in->address_width == 64;
+    if (simple && kind == X86_RM)
+        return x86_mov_base[0][log2_size(op->size)];
+    if (simple && kind == X86_MR)
+        return x86_mov_base[1][log2_size(op->size)];
+    return x86_mov[kind][log2_size(op->size)];
+}
+
+static x86_fn *pick_widen(const ZydisDecodedOperand *o, struct x86_op *op, bool is_signed)
+{
+    uint32_t from = o[1].size / 8, to = o[0].size / 8;
+    bool mem = op->flags & X86F_MEM;
+    if (mem)
+        op->flags |= X86F_LOAD;
+    if (from == to) /* MOVSXD r32, r/m32 and r16, r/m16 */
+        return x86_mov[mem ? X86_RM : X86_RR][log2_size(to)];
+    uint32_t kind = from == 1 ? WIDEN_ZX8 : WIDEN_ZX16;
+    if (is_signed)
+        kind = from == 1 ? WIDEN_SX8 : from == 2 ? WIDEN_SX16 : WIDEN_SX32;
+    return x86_widen[kind][mem][log2_size(to)];
+}
+
+static x86_fn *pick_shift(struct x86_op *op, uint32_t arg)
+{
+    bool by_constant = op->src == X86_NO_REG;
+    uint32_t count = (uint32_t)op->imm & (op->size == 8 ? 63 : 31);
+    if (arg >= SHIFT_SHL && by_constant && !(op->flags & X86F_MEM) && op->size >= 4 && count) {
+        op->imm = (int32_t)count;
+        return x86_shift_imm[arg - SHIFT_SHL][op->size == 8];
+    }
+    return x86_shift[arg];
+}
+
+static x86_fn *pick_alu(struct x86_op *op, uint32_t arg, struct note *note)
+{
+    enum x86_form_kind kind = kind_of(op);
+    bool pure = !(op->flags & X86F_MEM), reads = arg == ALU_ADC || arg == ALU_SBB;
+    note->no_flags = arg >= ALU_CMP ? NULL : x86_alu[arg][kind][log2_size(op->size)][1];
+    note->writes_all = pure && !reads;
+    note->is_silent = pure && !reads;
+    note->alu = arg >= ALU_CMP ? (uint8_t)arg : ALU_N;
+    if (kind == X86_RM && arg < ALU_CMP)
+        op->flags |= X86F_LOAD;
+    return x86_alu[arg][kind][log2_size(op->size)][0];
+}
+
+/* Rows of a table of handlers: the first whose needs are met. */
+static const struct x86_form *find_form(const struct x86_form *table, uint16_t mnemonic, const struct x86_op *op)
+{
+    for (; table->fn; table++) {
+        if (table->mnemonic != mnemonic)
+            continue;
+        uint32_t have = (op->flags & X86F_MEM ? X86N_MEM : X86N_REG) | (op->flags & X86F_MEM_DST ? X86N_MEM_DST : 0) |
+                        (op->flags & X86F_DST_XMM ? X86N_DST_XMM : 0) | (op->flags & X86F_DST_MMX ? X86N_DST_MMX : 0) |
+                        (op->flags & X86F_SRC_XMM ? X86N_SRC_XMM : 0) | (op->flags & X86F_SRC_MMX ? X86N_SRC_MMX : 0) |
+                        (op->flags & (X86F_DST_XMM | X86F_SRC_XMM) ? 0 : X86N_NO_XMM) | X86N_END;
+        if (!(table->need & ~have))
+            return table;
+    }
+    return NULL;
+}
+
+static x86_fn *pick_other(const ZydisDecodedInstruction *in, struct x86_op *op)
+{
+    static const struct x86_form *const tables[] = {x86_int_forms,    x86_bits_forms, x86_string_forms,
+                                                    x86_system_forms, x86_sse_forms,  x86_fpu_forms};
+    for (uint32_t i = 0; i < N_ELEMS(tables); i++) {
+        const struct x86_form *f = find_form(tables[i], (uint16_t)in->mnemonic, op);
+        if (f) {
+            if (f->need & X86N_END)
+                op->flags |= X86F_END;
+            return f->fn;
+        }
+    }
+    op->flags |= X86F_END;
+    return x86_op_unsupported;
+}
+
+static x86_fn *pick_branch(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, struct x86_op *op,
+                           const struct pick *p)
+{
+    op->flags |= X86F_END;
+    if (p->family == JCC)
+        return x86_jcc[p->arg];
+    if (p->family == RET || p->family == CALL)
+        op->flags |= X86F_STACK;
+    if (p->family == RET)
+        return in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ? x86_op_unsupported : x86_op_ret;
+    if (in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+        return x86_op_unsupported;
+    op->size = 8;
+    if (o[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+        return p->family == CALL ? x86_op_call : x86_op_jmp;
+    return p->family == CALL ? x86_op_call_indirect : x86_op_jmp_indirect;
+}
+
+static x86_fn *pick_stack(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, struct x86_op *op,
+                          uint32_t family)
+{
+    op->size = (uint8_t)(in->operand_width / 8);
+    op->flags |= X86F_STACK;
+    if (family == POP)
+        op->flags |= X86F_LOAD;
+    if (op->size == 8 && o[0].type == ZYDIS_OPERAND_TYPE_REGISTER && is_gpr(o[0].reg.value))
+        return family == PUSH ? x86_op_push_reg : x86_op_pop_reg;
+    return NULL;
+}
+
+/* MOV, PUSH, POP of segment, control and debug registers. */
+static x86_fn *pick_special(const ZydisDecodedOperand *o, struct x86_op *op, uint32_t family)
+{
+    if (family == MOVE) {
+        for (uint32_t i = 0; i < 2; i++)
+            if (o[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                ZydisRegisterGetClass(o[i].reg.value) == ZYDIS_REGCLASS_SEGMENT)
+                return i ? x86_op_mov_from_seg : x86_op_mov_to_seg;
+        op->flags |= X86F_END;
+        return x86_op_privileged;
+    }
+    op->flags |= X86F_END;
+    return x86_op_unsupported;
+}
+
+static x86_fn *pick(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, struct x86_op *op,
+                    struct note *note)
+{
+    const struct pick *p = &picks[in->mnemonic];
+    bool mem = op->flags & X86F_MEM;
+    uint32_t size = log2_size(op->size);
+    x86_fn *fn = NULL;
+    if (p->family != OTHER && p->family != JMP && p->family != CALL && p->family != JCC && p->family != RET &&
+        is_seg_or_control(in, o))
+        return pick_special(o, op, p->family);
+    switch (p->family) {
+    case ALU:
+        return pick_alu(op, p->arg, note);
+    case UNARY:
+        note->is_silent = !mem && p->arg == UNARY_NOT;
+        return x86_unary[p->arg][mem][size];
+    case SHIFT:
+        return pick_shift(op, p->arg);
+    case MOVE:
+        note->is_silent = !mem;
+        return pick_mov(in, o, op);
+    case WIDEN_ZERO:
+    case WIDEN_SIGN:
+        note->is_silent = !mem;
+        return pick_widen(o, op, p->family == WIDEN_SIGN);
+    case LEA:
+        note->is_silent = true;
+        op->size = (uint8_t)(o[0].size / 8);
+        op->seg = X86_ZERO;
+        op->flags &= (uint16_t)~X86F_MEM;
+        return op->size == 8 && in->address_width == 64 ? x86_op_lea_fast : x86_op_lea;
+    case SETCC:
+        return x86_setcc[p->arg][mem];
+    case CMOV:
+        if (mem)
+            op->flags |= X86F_LOAD;
+        return x86_cmov[p->arg][mem];
+    case JCC:
+    case JMP:
+    case CALL:
+    case RET:
+        return pick_branch(in, o, op, p);
+    case PUSH:
+    case POP:
+        fn = pick_stack(in, o, op, p->family);
+        break;
+    default:
+        break;
+    }
+    return fn ? fn : pick_other(in, op);
+}
+
+/* ---- building a block ---- */
+
+/* The operation before is a comparison that the jump op can swallow. */
+static bool fuse(struct build *w, const struct x86_op *op, uint32_t cc)
+{
+    if (w->n < 2)
+        return false;
+    struct x86_op *cmp = &w->b->op[w->n - 1];
+    const struct note *note = &w->note[w->n - 1];
+    if (note->alu != ALU_CMP && note->alu != ALU_TEST)
+        return false;
+    x86_fn *fn = (note->alu == ALU_CMP ? x86_cmp_jcc : x86_test_jcc)[kind_of(cmp)][log2_size(cmp->size)][cc];
+    if (!fn)
+        return false;
+    cmp->fn = fn;
+    cmp->len = (uint8_t)(cmp->len + op->len);
+    cmp->flags |= X86F_FUSED | X86F_END;
+    return true;
+}
+
+/* Flags that are overwritten before anybody can see them are not computed. */
+static void prune_flags(struct build *w)
+{
+    bool dead = false;
+    for (uint32_t i = w->n; i-- > 1;) {
+        const struct note *note = &w->note[i];
+        if (dead && note->no_flags)
+            w->b->op[i].fn = note->no_flags;
+        dead = note->writes_all || (dead && note->is_silent);
+    }
+}
+
+static uint16_t prefix_flags(const ZydisDecodedInstruction *in)
+{
+    uint16_t f = 0;
+    if (in->attributes & ZYDIS_ATTRIB_HAS_LOCK)
+        f |= X86F_LOCK;
+    if (in->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE))
+        f |= X86F_REP;
+    if (in->attributes & ZYDIS_ATTRIB_HAS_REPNE)
+        f |= X86F_REPNE;
+    if (in->raw.rex.W)
+        f |= X86F_REXW;
+    if (in->address_width == 32)
+        f |= X86F_ADDR32;
+    return f;
+}
+
+/* The last operation leaves the block: where to follows it. */
+static void end(struct build *w, uint64_t taken, uint64_t next)
+{
+    struct x86_link link = {{NULL, NULL}, {taken, next}};
+    memcpy(&w->b->op[w->n], &link, sizeof link);
+    w->is_ended = true;
+}
+
+static void add_insn(struct build *w, const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o)
+{
+    struct x86_block *b = w->b;
+    struct x86_op *op = &b->op[w->n];
+    struct note *note = &w->note[w->n];
+    *note = (struct note){.alu = ALU_N};
+    *op = (struct x86_op){.len = in->length, .at = b->n_bytes, .ordinal = b->n_insns, .flags = prefix_flags(in)};
+    operands(in, o, w->rip, op);
+    op->fn = pick(in, o, op, note);
+    uint64_t next = w->rip + in->length, target = next;
+    for (uint32_t i = 0; i < in->operand_count_visible; i++)
+        if (o[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && o[i].imm.is_relative)
+            target = next + (uint64_t)o[i].imm.value.s;
+    if (picks[in->mnemonic].family != JCC || !fuse(w, op, picks[in->mnemonic].arg))
+        w->n++;
+    b->n_insns++;
+    b->n_bytes = (uint16_t)(b->n_bytes + in->length);
+    w->rip = next;
+    if (b->op[w->n - 1].flags & X86F_END)
+        end(w, target, next);
+}
+
+/* Bytes that are no instruction: an operation that says so when it is reached. */
+static void add_bad(struct build *w, x86_fn *fn)
+{
+    struct x86_block *b = w->b;
+    w->note[w->n] = (struct note){.alu = ALU_N};
+    b->op[w->n++] = (struct x86_op){
+        .fn = fn, .len = 1, .at = b->n_bytes, .ordinal = b->n_insns, .flags = X86F_END, .dst = X86_NO_REG};
+    b->n_insns++;
+    b->n_bytes++;
+    end(w, 0, 0);
+}
+
+/* Nothing ended the block: it goes on at the next instruction. */
+static void add_end(struct build *w)
+{
+    struct x86_block *b = w->b;
+    w->note[w->n] = (struct note){.alu = ALU_N};
+    b->op[w->n++] = (struct x86_op){.fn = x86_op_end, .at = b->n_bytes, .ordinal = b->n_insns, .flags = X86F_END};
+    end(w, w->rip, w->rip);
+}
+
+uint32_t x86_decode_block(struct x86_block *b, const uint8_t *bytes, uint32_t n_bytes, uint32_t n_here,
+                          uint32_t max_insns)
+{
+    ZydisDecoder decoder;
+    ZydisDecodedInstruction in;
+    ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+    struct build w = {.b = b, .n = 1, .rip = b->rip};
+    CHECK(ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)));
+    b->n_insns = b->n_bytes = 0;
+    w.note[0] = (struct note){.alu = ALU_N};
+    while (!w.is_ended && b->n_insns < max_insns && b->n_bytes < n_here) {
+        ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes + b->n_bytes, n_bytes - b->n_bytes, &in, o);
+        if (status == ZYDIS_STATUS_NO_MORE_DATA) {
+            if (b->n_insns)
+                break;
+            return 0;
+        }
+        if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)
+            add_bad(&w, x86_op_too_long);
+        else if (!ZYAN_SUCCESS(status))
+            add_bad(&w, x86_op_ud);
+        else if (b->n_insns && b->n_bytes + in.length > n_here)
+            break;
+        else
+            add_insn(&w, &in, o);
+    }
+    if (!w.is_ended)
+        add_end(&w);
+    prune_flags(&w);
+    b->n_ops = (uint16_t)w.n;
+    b->op[0] = (struct x86_op){.fn = x86_enter, .imm = b->n_insns};
+    return b->n_bytes;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory of the x86-64 processor, off the fast path: misses of the software TLB, accesses across pages and lines, pages
+ * without direct access, stores into decoded code, and everything in the timed models. */
+#include "sim/base/diag.h"
+#include "sim/cpu/x86_code.h"
+
+#include <string.h>
+
+#define PAGE_OF(gva) ((gva) & ~(uint64_t)(PAGE_BYTES - 1))
+
+static inline bool is_canonical(uint64_t gva)
+{
+    return (uint64_t)((int64_t)(gva << 16) >> 16) == gva;
+}
+
+static inline uint32_t tlb_slot(uint64_t gva)
+{
+    return gva >> PAGE_SHIFT & (X86_TLB_ENTRIES - 1);
+}
+
+/* ---- the software TLB ---- */
+
+void x86_tlb_flush(struct x86_cpu *cpu)
+{
+    for (uint32_t i = 0; i < X86_TLB_ENTRIES; i++)
+        cpu->tlb[i] = (struct x86_tlb_entry){1, 1, 1, 0};
+    for (uint32_t i = 0; i < X86_JUMP_ENTRIES; i++)
+        cpu->jump[i] = (struct x86_jump){0, NULL};
+    cpu->jump[0].rip = 1; /* slot 0 is the one where 0 would be looked for; 1 is not */
+    cpu->last_fetch = UINT64_MAX;
+}
+
+void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t gva)
+{
+    uint64_t page = PAGE_OF(gva);
+    struct x86_tlb_entry *e = &cpu->tlb[tlb_slot(gva)];
+    *e = (struct x86_tlb_entry){1, 1, 1, 0};
+    for (uint32_t i = 0; i < X86_JUMP_ENTRIES; i++) {
+        struct x86_jump *j = &cpu->jump[i];
+        /* A block that begins on the page before may reach into this one. */
+        if (j->op && (PAGE_OF(j->rip) == page || PAGE_OF(j->rip) == page - PAGE_BYTES))
+            *j = (struct x86_jump){i == 0, NULL};
+    }
+}
+
+void x86_tlb_flush_all(struct x86_code *code)
+{
+    code->epoch++;
+}
+
+void x86_drop_write(struct x86_cpu *cpu, uint64_t hpa)
+{
+    for (uint32_t i = 0; i < X86_TLB_ENTRIES; i++)
+        if (cpu->hpa[i] == hpa)
+            cpu->tlb[i].write = 1;
+}
+
+enum x86_bus_status x86_page_fault(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, bool is_present)
+{
+    uint32_t code = is_present ? X86_PFEC_P : 0;
+    if (access == X86_WRITE)
+        code |= X86_PFEC_W;
+    if (access == X86_EXEC)
+        code |= X86_PFEC_I;
+    if (cpu->state.cpl == 3)
+        code |= X86_PFEC_U;
+    cpu->fault = (struct x86_fault){
+        .vector = X86_PF_FAULT, .has_error_code = true, .error_code = code, .cr2 = gva, .rip = cpu->state.rip};
+    return X86_BUS_FAULT;
+}
+
+/* Why the bus did not answer, as the reason to stop. False, for the caller to return. */
+static bool refused(struct x86_cpu *cpu, enum x86_bus_status status)
+{
+    cpu->stop = status == X86_BUS_FAULT ? X86_STOP_FAULT : X86_STOP_BUS;
+    return false;
+}
+
+static bool bad_address(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    cpu->fault =
+        (struct x86_fault){.vector = op && op->flags & X86F_STACK ? X86_SS_FAULT : X86_GP, .has_error_code = true};
+    return refused(cpu, X86_BUS_FAULT);
+}
+
+bool x86_unaligned(struct x86_cpu *cpu)
+{
+    cpu->fault = (struct x86_fault){.vector = X86_GP, .has_error_code = true};
+    return refused(cpu, X86_BUS_FAULT);
+}
+
+/* Asks the bus for the page; what it allows goes into the software TLB, except what the timed models must see. */
+static bool map_page(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, struct x86_page *page)
+{
+    *page = (struct x86_page){0};
+    enum x86_bus_status status = cpu->bus->page(cpu, gva, access, page);
+    if (status != X86_BUS_OK)
+        return refused(cpu, status);
+    struct x86_tlb_entry *e = &cpu->tlb[tlb_slot(gva)];
+    uint64_t tag = PAGE_OF(gva);
+    uintptr_t addend = (uintptr_t)page->host - tag;
+    if (!page->host)
+        return true;
+    if (cpu->hpa[tlb_slot(gva)] != page->hpa || e->addend != addend ||
+        (e->read != tag && e->write != tag && e->exec != tag))
+        *e = (struct x86_tlb_entry){1, 1, 1, addend};
+    cpu->hpa[tlb_slot(gva)] = page->hpa;
+    if (access == X86_EXEC)
+        e->exec = tag;
+    else if (cpu->timing == X86_FUNCTIONAL) {
+        e->read = tag;
+        if (page->is_writable && !x86_code_on_page(cpu->code, page->hpa))
+            e->write = tag;
+    }
+    return true;
+}
+
+bool x86_exec_page(struct x86_cpu *cpu, uint64_t rip, struct x86_page *page)
+{
+    const struct x86_tlb_entry *e = &cpu->tlb[tlb_slot(rip)];
+    if (e->exec == PAGE_OF(rip)) {
+        *page = (struct x86_page){(uint8_t *)(PAGE_OF(rip) + e->addend), cpu->hpa[tlb_slot(rip)], false};
+        return true;
+    }
+    if (unlikely(!is_canonical(rip)))
+        return bad_address(cpu, NULL);
+    return map_page(cpu, rip, X86_EXEC, page);
+}
+
+/* ---- accesses ---- */
+
+/* A store reached bytes that may have been decoded. */
+static void stored(struct x86_cpu *cpu, uint64_t hpa, uint32_t len)
+{
+    if (unlikely(x86_code_on_page(cpu->code, PAGE_OF(hpa))))
+        x86_code_written(cpu->code, hpa, len);
+}
+
+/* Timed and indirect stores go through the bus, which does not say where they went. */
+static bool stored_by_bus(struct x86_cpu *cpu, uint64_t gva, uint32_t len)
+{
+    struct x86_page page = {0};
+    enum x86_bus_status status = cpu->bus->page(cpu, gva, X86_WRITE, &page);
+    if (status != X86_BUS_OK)
+        return refused(cpu, status);
+    stored(cpu, page.hpa + (gva & (PAGE_BYTES - 1)), len);
+    return true;
+}
+
+/* Time that the address of a timed access is known: its registers may come from loads. */
+static void wait_for_address(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    if (!cpu->core || !op || !(op->flags & X86F_MEM))
+        return;
+    if (op->base < 16)
+        core_wait(cpu->core, cpu->ready_ps[op->base]);
+    if (op->index < 16)
+        core_wait(cpu->core, cpu->ready_ps[op->index]);
+}
+
+static bool bus_load(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, void *buf, uint32_t len, bool w)
+{
+    if (cpu->timing != X86_FUNCTIONAL) {
+        x86_issue(cpu, op);
+        wait_for_address(cpu, op);
+    }
+    for (uint32_t done = 0; done < len;) {
+        uint32_t n = LINE_BYTES - ((gva + done) & (LINE_BYTES - 1));
+        n = n < len - done ? n : len - done;
+        enum x86_bus_status status = cpu->bus->load(cpu, gva + done, (uint8_t *)buf + done, n, w);
+        if (status != X86_BUS_OK)
+            return refused(cpu, status);
+        done += n;
+    }
+    if (cpu->core && op && op->flags & X86F_LOAD)
+        cpu->ready_ps[op->dst >> 3 & 15] = cpu->core->last_load_ps;
+    return true;
+}
+
+typedef enum x86_bus_status store_fn(struct x86_cpu *cpu, uint64_t gva, const void *buf, uint32_t len);
+static bool bus_store(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len,
+                      store_fn *fn)
+{
+    if (cpu->timing != X86_FUNCTIONAL) {
+        x86_issue(cpu, op);
+        wait_for_address(cpu, op);
+    }
+    for (uint32_t done = 0; done < len;) {
+        uint32_t n = LINE_BYTES - ((gva + done) & (LINE_BYTES - 1));
+        n = n < len - done ? n : len - done;
+        enum x86_bus_status status = fn(cpu, gva + done, (const uint8_t *)buf + done, n);
+        if (status != X86_BUS_OK)
+            return refused(cpu, status);
+        if (!stored_by_bus(cpu, gva + done, n))
+            return false;
+        done += n;
+    }
+    return true;
+}
+
+/* The part of an access that lies on the page of gva. */
+static inline uint32_t on_page(uint64_t gva, uint32_t len)
+{
+    uint32_t room = PAGE_BYTES - (uint32_t)(gva & (PAGE_BYTES - 1));
+    return len < room ? len : room;
+}
+
+static bool load_page(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, void *buf, uint32_t len, bool w)
+{
+    struct x86_page page;
+    const uint8_t *p = x86_host(cpu, gva, len, w);
+    if (p) {
+        memcpy(buf, p, len);
+        return true;
+    }
+    if (unlikely(!is_canonical(gva) || !is_canonical(gva + len - 1)))
+        return bad_address(cpu, op);
+    if (cpu->timing != X86_FUNCTIONAL)
+        return bus_load(cpu, op, gva, buf, len, w);
+    if (!map_page(cpu, gva, w ? X86_WRITE : X86_READ, &page))
+        return false;
+    if (!page.host)
+        return bus_load(cpu, op, gva, buf, len, w);
+    memcpy(buf, page.host + (gva & (PAGE_BYTES - 1)), len);
+    return true;
+}
+
+static bool store_page(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len)
+{
+    struct x86_page page;
+    uint8_t *p = x86_host(cpu, gva, len, true);
+    if (p) {
+        memcpy(p, buf, len);
+        return true;
+    }
+    if (unlikely(!is_canonical(gva) || !is_canonical(gva + len - 1)))
+        return bad_address(cpu, op);
+    if (cpu->timing != X86_FUNCTIONAL)
+        return bus_store(cpu, op, gva, buf, len, cpu->bus->store);
+    if (!map_page(cpu, gva, X86_WRITE, &page))
+        return false;
+    if (!page.host || !page.is_writable)
+        return bus_store(cpu, op, gva, buf, len, cpu->bus->store);
+    memcpy(page.host + (gva & (PAGE_BYTES - 1)), buf, len);
+    stored(cpu, page.hpa + (gva & (PAGE_BYTES - 1)), len);
+    return true;
+}
+
+bool x86_probe_write(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, uint32_t len)
+{
+    for (uint32_t done = 0; done < len;) {
+        uint32_t n = on_page(gva + done, len - done);
+        struct x86_page page;
+        if (!x86_host(cpu, gva + done, n, true)) {
+            if (!is_canonical(gva + done) || !is_canonical(gva + done + n - 1))
+                return bad_address(cpu, op);
+            if (!map_page(cpu, gva + done, X86_WRITE, &page))
+                return false;
+        }
+        done += n;
+    }
+    return true;
+}
+
+bool x86_load_slow(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, void *buf, uint32_t len)
+{
+    uint32_t n = on_page(gva, len);
+    return load_page(cpu, op, gva, buf, n, false) &&
+           (n == len || load_page(cpu, op, gva + n, (uint8_t *)buf + n, len - n, false));
+}
+
+bool x86_store_slow(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len)
+{
+    uint32_t n = on_page(gva, len);
+    if (likely(n == len))
+        return store_page(cpu, op, gva, buf, len);
+    return x86_probe_write(cpu, op, gva, len) && store_page(cpu, op, gva, buf, n) &&
+           store_page(cpu, op, gva + n, (const uint8_t *)buf + n, len - n);
+}
+
+struct x86_value x86_load_value(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, uint32_t n, bool for_write)
+{
+    struct x86_value r = {0, 0};
+    uint32_t here = on_page(gva, n);
+    if (for_write && here < n && !x86_probe_write(cpu, op, gva, n))
+        return r;
+    r.ok = load_page(cpu, op, gva, &r.v, here, for_write) &&
+           (here == n || load_page(cpu, op, gva + here, (uint8_t *)&r.v + here, n - here, for_write));
+    return r;
+}
+
+bool x86_store_value(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, uint64_t v, uint32_t n)
+{
+    return x86_store_slow(cpu, op, gva, &v, n);
+}
+
+bool x86_store_nt(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len)
+{
+    if (cpu->timing == X86_FUNCTIONAL || !cpu->bus->ntstore)
+        return x86_store(cpu, op, gva, buf, len);
+    if (!is_canonical(gva) || !is_canonical(gva + len - 1))
+        return bad_address(cpu, op);
+    return bus_store(cpu, op, gva, buf, len, cpu->bus->ntstore);
+}
+
+/* ---- flushes and fences ---- */
+
+bool x86_flush_line(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, uint32_t flush_op)
+{
+    uint8_t byte;
+    if (!cpu->bus->flush)
+        return x86_load(cpu, op, gva, &byte, 1);
+    if (!is_canonical(gva))
+        return bad_address(cpu, op);
+    if (cpu->timing != X86_FUNCTIONAL) {
+        x86_issue(cpu, op);
+        wait_for_address(cpu, op);
+    }
+    enum x86_bus_status status = cpu->bus->flush(cpu, gva & ~(uint64_t)(LINE_BYTES - 1), flush_op);
+    return status == X86_BUS_OK ? true : refused(cpu, status);
+}
+
+void x86_fence(struct x86_cpu *cpu, const struct x86_op *op, bool loads_too)
+{
+    if (cpu->timing != X86_FUNCTIONAL)
+        x86_issue(cpu, op);
+    if (cpu->bus->fence)
+        cpu->bus->fence(cpu, loads_too);
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/* The run loop: entering and leaving blocks, budgets, faults; making a processor. */
+#include "sim/base/diag.h"
+#include "sim/cpu/x86_code.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BIAS      (INT64_C(1) << 62)
+#define UNLIMITED (INT64_C(1) << 60)
+
+void x86_cpu_init(struct x86_cpu *cpu, struct x86_code *code, const struct x86_bus *bus, void *bus_ctx,
+                  struct core *core)
+{
+    memset(cpu, 0, sizeof *cpu);
+    cpu->code = code;
+    cpu->bus = bus;
+    cpu->bus_ctx = bus_ctx;
+    cpu->core = core;
+    cpu->is_user_only = true;
+    cpu->tsc_hz = 2400000000;
+    cpu->n_cpus = 1;
+    cpu->code_epoch = code->epoch;
+    cpu->tlb = xaligned(64, X86_TLB_ENTRIES * sizeof *cpu->tlb);
+    cpu->jump = xaligned(64, X86_JUMP_ENTRIES * sizeof *cpu->jump);
+    cpu->hpa = xcalloc(X86_TLB_ENTRIES, sizeof *cpu->hpa);
+    x86_tlb_flush(cpu);
+    struct x86_state *s = &cpu->state;
+    s->cpl = 3;
+    s->cr0 = 0x80050033; /* PG AM WP NE ET MP PE, as Linux sets it */
+    s->cr4 = 0x6b0;      /* OSXMMEXCPT OSFXSR PGE MCE PAE PSE */
+    s->efer = 0xd01;     /* NXE LMA LME SCE */
+    s->xcr0 = 3;
+    s->dr[6] = 0xffff0ff0;
+    s->dr[7] = 0x400;
+    s->pat = 0x0007040600070406; /* SDM volume 3, 11.12.4 */
+    s->seg[X86_CS] = (struct x86_segment){.selector = 0x33, .attributes = 0xa0fb, .limit = UINT32_MAX};
+    s->seg[X86_SS] = (struct x86_segment){.selector = 0x2b, .attributes = 0xc0f3, .limit = UINT32_MAX};
+    x86_set_rflags(cpu, X86_IF | 2);
+    x86_fp_reset(cpu);
+}
+
+void x86_cpu_fini(struct x86_cpu *cpu)
+{
+    free(cpu->tlb);
+    free(cpu->jump);
+    free(cpu->hpa);
+    free(cpu->window);
+    memset(cpu, 0, sizeof *cpu);
+}
+
+void x86_set_timing(struct x86_cpu *cpu, enum x86_timing timing)
+{
+    cpu->timing = timing;
+    memset(cpu->ready_ps, 0, sizeof cpu->ready_ps);
+    x86_tlb_flush(cpu);
+}
+
+uint64_t x86_rflags(const struct x86_cpu *cpu)
+{
+    return x86_get_flags(cpu) | cpu->state.other_flags | 2;
+}
+
+void x86_set_rflags(struct x86_cpu *cpu, uint64_t rflags)
+{
+    const uint32_t arithmetic = X86_CF | X86_PF | X86_AF | X86_ZF | X86_SF | X86_OF;
+    const uint32_t defined = X86_TF | X86_IF | X86_DF | X86_IOPL | X86_NT | X86_RF | X86_AC | X86_ID;
+    x86_put_flags(cpu, (uint32_t)rflags & arithmetic);
+    cpu->state.other_flags = (uint32_t)rflags & defined;
+}
+
+uint64_t x86_tsc(struct x86_cpu *cpu)
+{
+    if (!cpu->core)
+        return cpu->instructions + (uint64_t)(cpu->granted - cpu->budget - cpu->bias) + (uint64_t)cpu->state.tsc_adjust;
+    return (uint64_t)((unsigned __int128)cpu->core->now_ps * cpu->tsc_hz / PS_PER_S) + (uint64_t)cpu->state.tsc_adjust;
+}
+
+void x86_stop_soon(struct x86_cpu *cpu)
+{
+    cpu->stop_wanted = true;
+    if (!cpu->bias) {
+        cpu->bias = BIAS;
+        cpu->budget -= BIAS;
+    }
+}
+
+/* ---- the core model ---- */
+
+/* Instructions of the running block up to n are issued. */
+static void issue_up_to(struct x86_cpu *cpu, uint32_t n)
+{
+    if (cpu->core && n > cpu->n_issued) {
+        core_issue(cpu->core, n - cpu->n_issued);
+        cpu->n_issued = n;
+        core_retire(cpu->core);
+    }
+}
+
+void x86_issue(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    if (op)
+        issue_up_to(cpu, op->ordinal + 1u);
+}
+
+/* The clock of the functional model counts instructions: so many of this run are done. */
+static void clock_up_to(struct x86_cpu *cpu, int64_t done)
+{
+    if (cpu->core && done > cpu->n_clocked)
+        core_issue(cpu->core, (uint64_t)(done - cpu->n_clocked));
+    cpu->n_clocked = done;
+}
+
+void x86_clock(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    if (cpu->timing != X86_FUNCTIONAL)
+        x86_issue(cpu, op);
+    else
+        clock_up_to(cpu, cpu->granted - cpu->budget - cpu->bias - cpu->block->n_insns + op->ordinal + 1);
+}
+
+/* A timed block begins: what is left of the last one issues, and the lines of the new one are fetched. */
+static enum x86_bus_status timed_entry(struct x86_cpu *cpu, const struct x86_block *b)
+{
+    issue_up_to(cpu, cpu->n_pending);
+    cpu->n_issued = 0;
+    cpu->n_pending = b->n_insns;
+    if (!cpu->bus->fetch)
+        return X86_BUS_OK;
+    uint64_t last = (b->rip + b->n_bytes - 1) >> LINE_SHIFT;
+    for (uint64_t line = b->rip >> LINE_SHIFT; line <= last; line++) {
+        if (line == cpu->last_fetch)
+            continue;
+        enum x86_bus_status status = cpu->bus->fetch(cpu, line << LINE_SHIFT);
+        if (status != X86_BUS_OK)
+            return status;
+        cpu->last_fetch = line;
+    }
+    return X86_BUS_OK;
+}
+
+/* ---- entering and leaving blocks ---- */
+
+static const struct x86_op *leave(struct x86_cpu *cpu, uint64_t rip, enum x86_stop why)
+{
+    cpu->state.rip = rip;
+    cpu->stop = why;
+    return NULL;
+}
+
+static bool has_breakpoint(const struct x86_cpu *cpu, uint64_t from, uint64_t to, uint64_t *at)
+{
+    *at = UINT64_MAX;
+    for (uint32_t i = 0; i < cpu->n_breakpoints; i++)
+        if (cpu->breakpoints[i] >= from && cpu->breakpoints[i] < to && cpu->breakpoints[i] < *at)
+            *at = cpu->breakpoints[i];
+    return *at != UINT64_MAX;
+}
+
+/* Instructions of the block before the one at address at. */
+static uint32_t insns_before(const struct x86_block *b, uint64_t at)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 1; i < b->n_ops && b->rip + b->op[i].at < at && b->op[i].len; i++)
+        n = b->op[i].ordinal + 1u;
+    return n;
+}
+
+/* The budget is negative: it is used up, or every block enters here. */
+static __attribute__((noinline)) const struct x86_op *enter_slow(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    const struct x86_block *b = cpu->block;
+    int64_t left = cpu->budget + op->imm + cpu->bias;
+    uint32_t take = b->n_insns;
+    uint64_t at;
+    if (cpu->timing != X86_FUNCTIONAL && cpu->core && cpu->until_ps && cpu->core->now_ps >= cpu->until_ps)
+        left = 0;
+    cpu->budget += op->imm;
+    if (left <= 0 || cpu->stop_wanted)
+        return leave(cpu, b->rip, X86_STOP_BUDGET);
+    if (left < take)
+        take = (uint32_t)left;
+    if (cpu->n_breakpoints && has_breakpoint(cpu, b->rip, b->rip + b->n_bytes, &at)) {
+        if (at == b->rip && cpu->past_breakpoint != at)
+            return leave(cpu, at, X86_STOP_BREAKPOINT);
+        uint32_t before = at == b->rip ? 1 : insns_before(b, at);
+        take = before && before < take ? before : take;
+    }
+    cpu->past_breakpoint = UINT64_MAX;
+    if (take < b->n_insns) {
+        op = x86_find_short(cpu, b->rip, take);
+        if (!op)
+            return NULL;
+        b = cpu->block = cpu->code->scratch;
+    }
+    cpu->budget -= b->n_insns;
+    if (cpu->timing != X86_FUNCTIONAL) {
+        enum x86_bus_status status = timed_entry(cpu, b);
+        if (status != X86_BUS_OK) {
+            cpu->stop = status == X86_BUS_FAULT ? X86_STOP_FAULT : X86_STOP_BUS;
+            return x86_stop(cpu, op + 1);
+        }
+    }
+    return op + 1;
+}
+
+const struct x86_op *x86_enter(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    cpu->block = (struct x86_block *)(uintptr_t)op->disp;
+    cpu->budget -= op->imm;
+    if (unlikely(cpu->budget < 0))
+        return enter_slow(cpu, op);
+    return X86_NEXT;
+}
+
+/* Gives back what the running block has not executed: everything from op on. */
+static void give_back(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    cpu->budget += cpu->block->n_insns - op->ordinal;
+    if (cpu->timing != X86_FUNCTIONAL) {
+        issue_up_to(cpu, op->ordinal);
+        cpu->n_pending = cpu->n_issued;
+    }
+}
+
+const struct x86_op *x86_dead(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    uint64_t rip = cpu->block->rip + op->at;
+    give_back(cpu, op);
+    return x86_find_slow(cpu, rip);
+}
+
+const struct x86_op *x86_dead_enter(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    return x86_find_slow(cpu, ((const struct x86_block *)(uintptr_t)op->disp)->rip);
+}
+
+const struct x86_op *x86_stop(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    if (op) {
+        cpu->state.rip = cpu->block->rip + op->at;
+        give_back(cpu, op);
+    }
+    cpu->fault.rip = cpu->state.rip;
+    return NULL;
+}
+
+const struct x86_op *x86_raise(struct x86_cpu *cpu, const struct x86_op *op, enum x86_vector vector)
+{
+    /* SDM volume 3, 6.15: the vectors that push an error code. */
+    const uint32_t with_code = 1u << X86_DF_FAULT | 1u << X86_TS | 1u << X86_NP | 1u << X86_SS_FAULT | 1u << X86_GP |
+                               1u << X86_PF_FAULT | 1u << X86_AC_FAULT;
+    cpu->fault = (struct x86_fault){.vector = (uint8_t)vector, .has_error_code = with_code >> vector & 1};
+    cpu->stop = X86_STOP_FAULT;
+    return x86_stop(cpu, op);
+}
+
+const struct x86_op *x86_raise_code(struct x86_cpu *cpu, const struct x86_op *op, enum x86_vector vector, uint32_t code)
+{
+    cpu->fault = (struct x86_fault){.vector = (uint8_t)vector, .has_error_code = true, .error_code = code};
+    cpu->stop = X86_STOP_FAULT;
+    return x86_stop(cpu, op);
+}
+
+const struct x86_op *x86_leave_after(struct x86_cpu *cpu, const struct x86_op *op, enum x86_stop why)
+{
+    return leave(cpu, cpu->block->rip + op->at + op->len, why);
+}
+
+const struct x86_op *x86_link_slow(struct x86_cpu *cpu, struct x86_link *l, uint32_t way)
+{
+    const struct x86_block *from = cpu->block;
+    uint64_t epoch = cpu->code->n_resets;
+    const struct x86_op *to = x86_find(cpu, l->rip[way]);
+    if (!to || epoch != cpu->code->n_resets || from == cpu->code->scratch)
+        return to;
+    /* On the same page the mapping is the one by which the block itself was found. */
+    const struct x86_block *b = (const struct x86_block *)(uintptr_t)to->disp;
+    if (b->rip >> PAGE_SHIFT == from->rip >> PAGE_SHIFT && !b->hpa2 && !from->hpa2)
+        l->to[way] = to;
+    return to;
+}
+
+/* ---- running ---- */
+
+/* Instructions that fit until until_ps of a clock that only counts them. */
+static int64_t functional_budget(const struct x86_cpu *cpu, ps_t until_ps)
+{
+    const struct core *c = cpu->core;
+    if (until_ps <= c->now_ps)
+        return 0;
+    return (int64_t)(((unsigned __int128)(until_ps - c->now_ps) * 1000 + c->instruction_fs - 1) / c->instruction_fs);
+}
+
+enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until_ps)
+{
+    bool is_timed = cpu->timing != X86_FUNCTIONAL;
+    if (cpu->code_epoch != cpu->code->epoch) {
+        x86_tlb_flush(cpu);
+        cpu->code_epoch = cpu->code->epoch;
+    }
+    cpu->granted = max_instructions && max_instructions < UNLIMITED ? (int64_t)max_instructions : UNLIMITED;
+    cpu->until_ps = until_ps;
+    if (!is_timed && until_ps && cpu->core) {
+        int64_t n = functional_budget(cpu, until_ps);
+        cpu->granted = n < cpu->granted ? n : cpu->granted;
+    }
+    cpu->stop_wanted = false;
+    cpu->past_breakpoint = cpu->state.rip;
+    cpu->bias = is_timed || cpu->n_breakpoints ? BIAS : 0;
+    cpu->budget = cpu->granted - cpu->bias;
+    cpu->n_clocked = 0;
+    x86_fp_enter(cpu);
+    const struct x86_op *op = x86_find(cpu, cpu->state.rip);
+    while (op)
+        op = op->fn(cpu, op);
+    x86_fp_leave(cpu);
+    if (is_timed)
+        issue_up_to(cpu, cpu->n_pending);
+    else
+        clock_up_to(cpu, cpu->granted - cpu->budget - cpu->bias);
+    cpu->n_issued = cpu->n_pending = 0;
+    cpu->instructions += (uint64_t)(cpu->granted - cpu->budget - cpu->bias);
+    cpu->granted = cpu->budget = cpu->bias = 0;
+    return cpu->stop;
+}
