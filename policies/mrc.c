@@ -11,6 +11,11 @@
  * trace() call and one shootdown a slot. With delay = 0 nothing is missed: the hypervisor emulates each access and the
  * trace stays armed; with all pages traced the curve then equals Mattson's integer for integer.
  *
+ * counter = true reads each tick how many accesses the VM retired: the sample's share of them, K / M, less those that
+ * were seen, went to pages that were untraced. They are spread over the distances 1 .. the number of untraced pages
+ * (the mean over the ticks) in proportion to 1 / distance: every doubling of the memory catches as many, for want of
+ * better knowledge. Without it the miss ratio is that of the accesses that were seen.
+ *
  * Distance i among K pages stands for i * M / K pages of memory. The sample is {page : permute(page) < K} under a keyed
  * permutation of 0..M-1: exactly K pages, no table, a page's slot is its permuted number, and a new key is a new
  * sample. Accesses of the page walker are not the workload's and are not counted. */
@@ -44,8 +49,11 @@ struct vm {
     uint64_t m, key;
     uint32_t k, n_groups, hand, half_bits;
     uint64_t accesses, cold, late, walks, retraced, flushes, epochs;
-    uint64_t curve_cold;   /* cold, aged like the hits */
-    uint32_t wheel[WHEEL]; /* first page of each slot, k: empty */
+    uint64_t curve_cold;                    /* cold, aged like the hits */
+    double hidden;                          /* accesses that were not seen, aged too */
+    uint64_t counter, counted;              /* retired and seen accesses at the last tick */
+    uint64_t untraced, untraced_sum, ticks; /* pages on the wheel; at all ticks so far */
+    uint32_t wheel[WHEEL];                  /* first page of each slot, k: empty */
     struct page *page;
     struct group *group;
 };
@@ -53,7 +61,8 @@ struct vm {
 struct mrc {
     const struct quire_core *core;
     const struct quire_ept *ept;
-    uint64_t pages, delay, epoch, resample, group_pages, group_growth;
+    const struct quire_pmu *pmu;
+    uint64_t pages, delay, epoch, resample, group_pages, group_growth, use_counter;
     uint32_t n_vms;
     struct vm **vm; /* by the VM's index */
 };
@@ -188,7 +197,21 @@ static void fault(void *self, const struct quire_fault *f, struct quire_verdict 
     if (s->delay && v->page[slot].wait == 0) {
         v->page[slot].wait = v->wheel[v->hand] + 1;
         v->wheel[v->hand] = (uint32_t)slot;
+        v->untraced++;
     }
+}
+
+/* What was retired since the last tick and not seen. */
+static void count_hidden(struct mrc *s, struct vm *v)
+{
+    uint64_t now = s->use_counter ? s->pmu->retired(s->pmu, v->id, TRACE_ALL) : 0;
+    if (now <= v->counter)
+        return;
+    v->hidden += (double)(now - v->counter) * (double)v->k / (double)v->m - (double)(v->accesses - v->counted);
+    v->counter = now;
+    v->counted = v->accesses;
+    v->untraced_sum += v->untraced;
+    v->ticks++;
 }
 
 /* Traces the pages that have waited longest: eight to nine ticks. */
@@ -196,6 +219,7 @@ static void retrace(struct mrc *s, struct vm *v)
 {
     uint64_t gpa[BATCH];
     uint32_t n = 0, next;
+    count_hidden(s, v);
     v->hand = (v->hand + 1) % WHEEL;
     uint32_t slot = v->wheel[v->hand];
     v->wheel[v->hand] = v->k;
@@ -206,6 +230,7 @@ static void retrace(struct mrc *s, struct vm *v)
         struct page *p = &v->page[slot];
         next = p->wait - 1;
         p->wait = 0;
+        v->untraced--;
         if (p->state != ABSENT)
             gpa[n++] = permute(v, slot, 1) << 12;
         if (n == BATCH || next == v->k) {
@@ -238,6 +263,7 @@ static void empty(struct mrc *s, struct vm *v)
         v->group[i].n = 0;
     for (uint32_t i = 0; i < WHEEL; i++)
         v->wheel[i] = v->k;
+    v->untraced = 0;
 }
 
 /* A new sample: its pages join late. Traces of the old one fire once more, unheeded. */
@@ -254,22 +280,37 @@ static void resample(struct mrc *s, struct vm *v)
 
 /* ---- the curve --------------------------------------------------------------------------------------------------- */
 
+/* The sum of 1 / d for d = from + 1 .. to. */
+static double harmonic(uint64_t from, uint64_t to)
+{
+    double sum = 0;
+    for (; to > from; to--)
+        sum += 1 / (double)to;
+    return sum;
+}
+
 static void emit(struct mrc *s, struct vm *v)
 {
-    uint64_t misses = v->curve_cold, reach = 0;
+    uint64_t misses = v->curve_cold, reach = 0, near = 1;
+    double hidden = v->ticks && v->hidden > 0 ? v->hidden : 0; /* of them, those beyond reach */
     char label[96];
+    if (v->untraced_sum > v->ticks)
+        near = (v->untraced_sum + v->ticks / 2) / v->ticks;
     for (uint32_t i = 0; i < v->n_groups; i++)
         misses += v->group[i].hits;
-    double total = misses ? (double)misses : 1.0;
+    double total = misses || hidden > 0 ? (double)misses + hidden : 1.0, each = hidden / harmonic(0, near);
     snprintf(label, sizeof label, s->epoch ? "%s observed epoch %u" : "%s observed", s->core->vm_name(s->core, v->id),
              (unsigned)v->epochs);
     for (uint32_t i = 0; i <= v->n_groups; i++) {
         double pages = (double)reach * (double)v->m / (double)v->k;
-        s->core->series(s->core, "miss_ratio", label, "pages", pages, (double)misses / total);
-        s->core->series(s->core, "mrc_observed_misses", label, "pages", pages, (double)misses);
+        double beyond = (double)misses + (reach < near ? hidden : 0);
+        s->core->series(s->core, "miss_ratio", label, "pages", pages, beyond / total);
+        s->core->series(s->core, "mrc_observed_misses", label, "pages", pages, beyond);
         if (i < v->n_groups) {
+            uint64_t last = reach + v->group[i].size < v->k ? reach + v->group[i].size : v->k;
             misses -= v->group[i].hits;
-            reach = reach + v->group[i].size < v->k ? reach + v->group[i].size : v->k;
+            hidden -= each * harmonic(reach, last < near ? last : near);
+            reach = last;
         }
     }
 }
@@ -280,6 +321,7 @@ static void end_epoch(struct mrc *s, struct vm *v)
     emit(s, v);
     v->epochs++;
     v->curve_cold /= 2;
+    v->hidden /= 2;
     for (uint32_t i = 0; i < v->n_groups; i++)
         v->group[i].hits /= 2;
     if (s->resample && v->k < v->m)
@@ -320,6 +362,8 @@ static void create(struct mrc *s, quire_vm id)
 
 static void destroy(struct mrc *s, struct vm *v)
 {
+    if (s->delay)
+        count_hidden(s, v);
     emit(s, v);
     s->core->count(s->core, "faults", v->accesses + v->walks);
     s->core->count(s->core, "cold_accesses", v->cold);
@@ -399,6 +443,12 @@ static int32_t init(const struct quire_host *h, void **self, const char **why)
     s->resample = s->core->option(s->core, "resample");
     s->group_pages = s->core->option(s->core, "group_pages");
     s->group_growth = s->core->option(s->core, "group_growth");
+    s->use_counter = s->core->option(s->core, "counter");
+    s->pmu = h->service(h, "quire.pmu/1");
+    if (s->use_counter && s->pmu == NULL) {
+        *why = "the host has no quire.pmu/1, which counter = true needs";
+        return QUIRE_E_NOENT;
+    }
     return QUIRE_OK;
 }
 
@@ -408,6 +458,7 @@ static const struct quire_option options[] = {
     QUIRE_OPTION(UINT, "group_pages", "1", "size of the first group", .min = 1, .max = 1u << 31),
     QUIRE_OPTION(RATIO, "group_growth", "12.5%", "by how much each group is larger than the one before",
                  .max = 10000000),
+    QUIRE_OPTION(BOOL, "counter", "true", "accesses that were not seen are counted by a performance counter"),
     QUIRE_OPTION(TIME, "epoch", "0s", "the curve is written and its past halved this often; 0s: once, at the end"),
     QUIRE_OPTION(BOOL, "resample", "false", "each epoch begins with a new sample"),
 };

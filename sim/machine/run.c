@@ -2,6 +2,7 @@
 #include "sim/machine/run.h"
 
 #include "build_id.h"
+#include "sim/machine/curve.h"
 #include "sim/machine/machine.h"
 #include "sim/mrc/lru.h"
 
@@ -10,7 +11,7 @@
 #include <string.h>
 
 struct run_conf {
-    uint64_t seed, check, duration_ps, sample_ps, true_curve, crash_at;
+    uint64_t seed, check, duration_ps, sample_ps, true_curve, baseline, crash_at;
     const char *policy_path;
 };
 
@@ -29,7 +30,8 @@ struct run_conf {
          0,                                                                                                             \
          0,                                                                                                             \
          NULL,                                                                                                          \
-         "also the exact miss-ratio curve of each VM's pages"},                                                         \
+         "also the exact miss-ratio curve of each VM's pages, and how far the policies' are from it"},                  \
+        {"baseline", CONF_BOOL, K(baseline), "false", 0, 0, NULL, "run without policies first, for slowdown_percent"},  \
         {"crash_at", CONF_UINT, K(crash_at), "0",                                                                       \
          0,          0,         NULL,        "power fails at that persistence event, from 1 on; 0: never"},             \
     {                                                                                                                   \
@@ -40,11 +42,20 @@ static const struct conf_key run_keys[] = {RUN_KEYS, {0}};
 static const struct conf_key root_keys[] = {EXPERIMENT_KEYS, RUN_KEYS, {0}};
 #undef K
 
+/* Keys of a policy section that are not options of the policy. */
+struct policy_conf {
+    uint64_t is_on;
+};
+static const struct conf_key policy_keys[] = {
+    {"on", CONF_BOOL, offsetof(struct policy_conf, is_on), "true", 0, 0, NULL, "false: the run is without this policy"},
+    {0},
+};
+
 #define RUN_SECTIONS                                                                                                   \
     {.name = "machine", .keys = machine_keys, .subs = machine_sections, .help = "the host"},                           \
         {.name = "vm", .keys = vm_keys, .titled = true, .help = "a virtual machine and what runs in it"},              \
     {                                                                                                                  \
-        .name = "policy", .titled = true, .open = true, .help = "a policy plugin and its options"                      \
+        .name = "policy", .keys = policy_keys, .titled = true, .open = true, .help = "a policy plugin and its options" \
     }
 static const struct conf_schema study_sections[] = {RUN_SECTIONS, EXPERIMENT_SECTIONS, {0}};
 static const struct conf_schema root_sections[] = {
@@ -71,16 +82,26 @@ struct run {
     uint32_t n_plugins;
     struct mrc_lru **curve; /* one a VM, or NULL */
     uint32_t n_vms;
+    struct curve_line *seen; /* one a VM: the curve that a policy saw, if one did; NULL without true curves */
+    bool is_baseline;        /* without policies, for its time only */
+    ps_t baseline_ps;        /* how long the run takes without policies; 0: not known */
 };
 
 static void on_series(void *ctx, const char *name, const char *label, const char *x_name, double x, double y)
 {
-    result_point(ctx, name, label, x_name, x, y);
+    struct run *r = ctx;
+    result_point(r->out, name, label, x_name, x, y);
+    for (uint32_t i = 0; r->seen && i < r->n_vms && strcmp(name, "miss_ratio") == 0; i++) {
+        const char *vm = r->m->hv.vm[i]->name;
+        size_t n = strlen(vm);
+        if (strncmp(label, vm, n) == 0 && strcmp(label + n, " observed") == 0)
+            curve_line_add(&r->seen[i], x, y);
+    }
 }
 
 static void on_taint(void *ctx, const char *word)
 {
-    result_taint(ctx, word);
+    result_taint(((struct run *)ctx)->out, word);
 }
 
 static void on_accesses(void *ctx, uint32_t vm, const uint64_t *gpn, uint32_t n)
@@ -101,6 +122,11 @@ static int add_policies(struct run *r, const struct conf *conf, struct diag *d)
     hv->plugins = plugin_host_new(&host, &hv_plugin_ops, hv);
     for (const struct conf_section *s = conf_find(conf_root(conf), "policy", NULL); s; s = conf_next(s)) {
         struct plugin_values values;
+        struct policy_conf pc;
+        if (conf_bind(s, policy_keys, &pc, d))
+            return -1;
+        if (!pc.is_on || r->is_baseline)
+            continue;
         if (r->n_plugins == MAX_POLICIES)
             return fail(d, "%s: more than %u policies", conf_where(s), MAX_POLICIES);
         struct plugin *p = plugin_open(conf_title(s), r->conf.policy_path, conf_where(s), d);
@@ -109,7 +135,7 @@ static int add_policies(struct run *r, const struct conf *conf, struct diag *d)
             continue;
         }
         r->plugin[r->n_plugins++] = p;
-        if (plugin_bind(p, s, NULL, &values, d) || plugin_host_add(hv->plugins, p, &values, conf_where(s), d))
+        if (plugin_bind(p, s, policy_keys, &values, d) || plugin_host_add(hv->plugins, p, &values, conf_where(s), d))
             bad = -1;
     }
     return bad;
@@ -178,13 +204,19 @@ static void report_vm(struct run *r, const struct vm *vm)
     free(path);
 }
 
+static ps_t end_of_run(const struct hv *hv)
+{
+    ps_t end = 0;
+    for (uint32_t i = 0; i < hv->n_cpus; i++)
+        end = max_u64(end, hv->cpu[i].core.now_ps);
+    return end;
+}
+
 static void report_cpus(struct run *r)
 {
     struct hv *hv = &r->m->hv;
-    ps_t end = 0;
     for (uint32_t i = 0; i < hv->n_cpus; i++) {
         const struct cpu *c = &hv->cpu[i];
-        end = max_u64(end, c->core.now_ps);
         if (c->core.now_ps == 0)
             continue; /* a CPU that never did anything: all its counters are 0 */
         char *path = xasprintf("cpu%u", i);
@@ -193,7 +225,7 @@ static void report_cpus(struct run *r)
         stats_walk(path, core_cache_stat_desc, CORE_CACHE_N_STATS, &hv->caches->core[i].stats, result_stat, r->out);
         free(path);
     }
-    result_set(r->out, "time_ps", end);
+    result_set(r->out, "time_ps", end_of_run(hv));
     result_ratio(r->out, "l1d_miss_ratio", "cpu*.l1d_misses", "cpu*.l1d_hits + cpu*.l1d_misses");
     result_ratio(r->out, "llc_miss_ratio", "cpu*.llc_misses", "cpu*.l1d_hits + cpu*.l1d_misses");
     result_ratio(r->out, "walk_refs_a_walk_ratio", "cpu*.walk_refs", "cpu*.walks");
@@ -233,6 +265,24 @@ static void report_node(struct run *r, uint32_t i)
         }
 }
 
+/* How far the curve that a policy saw is from the true one, over all sizes. */
+static void report_curve_error(struct run *r, uint32_t vm)
+{
+    struct curve_error e;
+    const char *name = r->m->hv.vm[vm]->name;
+    if (!curve_judge(&r->seen[vm], r->curve[vm], &e))
+        return;
+    char *key = xasprintf("vm.%s.curve_error_ratio", name);
+    result_quotient(r->out, key, (uint64_t)llround(e.mean * 1e9), 1000000000);
+    free(key);
+    key = xasprintf("vm.%s.curve_error_max_ratio", name);
+    result_quotient(r->out, key, (uint64_t)llround(e.max * 1e9), 1000000000);
+    free(key);
+    key = xasprintf("vm.%s.curve_error_max_at_pages", name);
+    result_set(r->out, key, e.max_at);
+    free(key);
+}
+
 /* The true curve at every size up to 4096 pages and then at 256 sizes an octave. */
 static void report_curve(struct run *r, uint32_t vm)
 {
@@ -251,6 +301,7 @@ static void report_curve(struct run *r, uint32_t vm)
     key = xasprintf("vm.%s.distinct_pages", r->m->hv.vm[vm]->name);
     result_set(r->out, key, distinct);
     free(key);
+    report_curve_error(r, vm);
 }
 
 static void on_count(void *ctx, const char *key, uint64_t value)
@@ -287,6 +338,12 @@ static void report_overhead(struct run *r)
             all += hv->cpu[i].core.now_ps;
         }
     result_quotient(r->out, "overhead_ratio", lost, all);
+    if (r->baseline_ps) {
+        ps_t end = end_of_run(hv);
+        result_set(r->out, "baseline_time_ps", r->baseline_ps);
+        result_quotient(r->out, "slowdown_percent", end > r->baseline_ps ? 100 * (end - r->baseline_ps) : 0,
+                        r->baseline_ps);
+    }
     stats_walk("hypervisor", hv_stat_desc, HV_N_STATS, &hv->stats, result_stat, r->out);
     result_set(r->out, "pmem_events", hv->n_pmem_events);
 }
@@ -314,12 +371,16 @@ static int prepare(struct run *r, const struct conf *conf, struct diag *d)
     if (conf_bind(conf_root(conf), run_keys, &r->conf, d) ||
         machine_bind(conf_find(conf_root(conf), "machine", NULL), &mc, d))
         return -1;
+    if (r->conf.baseline && (r->conf.duration_ps || r->conf.crash_at))
+        return fail(d, "baseline: found true with duration or crash_at, expected a run that ends with its work");
+    if (r->is_baseline)
+        r->conf.check = r->conf.true_curve = r->conf.sample_ps = 0;
     r->m = machine_new(&mc, d);
     if (!r->m)
         return -1;
     r->m->hv.series = on_series;
     r->m->hv.taint = on_taint;
-    r->m->hv.out_ctx = r->out;
+    r->m->hv.out_ctx = r;
     if (add_policies(r, conf, d))
         return -1;
     set_outputs(r);
@@ -331,6 +392,7 @@ static int execute(struct run *r, struct diag *d)
     struct hv *hv = &r->m->hv;
     if (r->conf.true_curve) {
         r->curve = xcalloc(r->n_vms, sizeof *r->curve);
+        r->seen = xcalloc(r->n_vms, sizeof *r->seen);
         for (uint32_t i = 0; i < r->n_vms; i++)
             r->curve[i] = mrc_lru_new();
         hv->tap = on_accesses;
@@ -355,7 +417,10 @@ static void finish(struct run *r)
 {
     for (uint32_t i = 0; r->curve && i < r->n_vms; i++)
         mrc_lru_free(r->curve[i]);
+    for (uint32_t i = 0; r->seen && i < r->n_vms; i++)
+        curve_line_free(&r->seen[i]);
     free(r->curve);
+    free(r->seen);
     if (r->m)
         plugin_host_free(r->m->hv.plugins);
     machine_free(r->m);
@@ -363,11 +428,22 @@ static void finish(struct run *r)
         plugin_close(r->plugin[i]);
 }
 
+/* How long the run takes without policies. */
+static int run_baseline(const struct conf *conf, ps_t *time_ps, struct diag *d)
+{
+    struct run r = {.out = result_new(), .is_baseline = true};
+    int bad = prepare(&r, conf, d) || execute(&r, d);
+    *time_ps = bad ? 0 : end_of_run(&r.m->hv);
+    finish(&r);
+    result_free(r.out);
+    return bad;
+}
+
 int run_point(const struct conf *conf, struct result *out, struct diag *d)
 {
     struct run r = {.out = out};
     uint32_t before = d->n_errors;
-    int bad = prepare(&r, conf, d) || execute(&r, d);
+    int bad = prepare(&r, conf, d) || (r.conf.baseline && run_baseline(conf, &r.baseline_ps, d)) || execute(&r, d);
     if (!bad)
         report(&r);
     finish(&r);
@@ -408,6 +484,11 @@ static int point_inputs(const struct conf *conf, struct run_inputs *in, struct d
             return -1;
     }
     for (const struct conf_section *s = conf_find(conf_root(conf), "policy", NULL); s; s = conf_next(s)) {
+        struct policy_conf pc;
+        if (conf_bind(s, policy_keys, &pc, d))
+            return -1;
+        if (!pc.is_on)
+            continue;
         struct plugin *p = plugin_open(conf_title(s), rc.policy_path, conf_where(s), d);
         if (!p)
             return -1;

@@ -85,7 +85,7 @@ END
 # ---- quire policy ----
 "$QUIRE" policy list >"$tmp/list"
 check "policy list" $?
-for p in mrc vfha numa-hot-first; do
+for p in mrc mrc-bits mrc-damon vfha numa-hot-first; do
     grep -q "^$p  (roles: " "$tmp/list"
     check "$p is listed" $?
     "$QUIRE" policy check $p >"$tmp/out"

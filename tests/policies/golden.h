@@ -16,7 +16,7 @@
 #define G_VM     (7ull << 32) /* index 0, generation 7 */
 
 struct g_page {
-    bool mapped, accessed, pinned;
+    bool mapped, accessed, dirty, pinned;
     uint32_t node, trace; /* QUIRE_ACCESS_* bits that fault */
     uint64_t count;
     uint64_t last_count; /* accesses before this moment, for windows */
@@ -42,6 +42,7 @@ struct golden {
     struct quire_ept ept;
     struct quire_frames frames;
     struct quire_pmem pmem;
+    struct quire_pmu pmu;
     struct quire_oracle oracle;
     struct quire_host host;
     uint64_t option[32];
@@ -56,7 +57,10 @@ struct golden {
     uint64_t move_queue[G_PAGES], n_moves, n_moved; /* ring is never reused: a test moves fewer than G_PAGES pages */
     uint32_t move_node[G_PAGES];
     uint64_t move_next_ps;
-    uint64_t n_faults, n_walk_faults;
+    uint64_t n_faults, n_walk_faults, n_flushes, n_looks; /* looks: leaves read */
+    bool pml;
+    uint64_t log[G_PAGES], n_log; /* pages that became dirty while the log was on */
+    uint64_t retired[3];          /* reads, writes, fetches */
 
     uint64_t hints, backing[4], controller_end[64], n_writes[64], write_start[64];
     uint32_t n_regions, mode[4];
@@ -170,11 +174,13 @@ static int32_t g_query(const struct quire_ept *s, quire_vm vm, uint64_t gpa, str
 {
     struct g_page *p = g_page_at(G_OF(s, ept), gpa);
     (void)vm;
+    G_OF(s, ept)->n_looks++;
     if (p == NULL)
         return QUIRE_E_NOENT;
     *out = (struct quire_leaf){.gpa = gpa & ~4095ull, .node = p->node};
-    out->bits = (uint16_t)(QUIRE_LEAF_MAPPED | (p->accessed ? QUIRE_LEAF_ACCESSED : 0) |
-                           (p->trace ? QUIRE_LEAF_TRACED : 0) | (p->pinned ? QUIRE_LEAF_PINNED : 0));
+    out->bits =
+        (uint16_t)(QUIRE_LEAF_MAPPED | (p->accessed ? QUIRE_LEAF_ACCESSED : 0) | (p->dirty ? QUIRE_LEAF_DIRTY : 0) |
+                   (p->trace ? QUIRE_LEAF_TRACED : 0) | (p->pinned ? QUIRE_LEAF_PINNED : 0));
     return QUIRE_OK;
 }
 static int32_t g_scan(const struct quire_ept *s, quire_vm vm, uint64_t *cursor, uint32_t flags, struct quire_leaf *out,
@@ -188,6 +194,8 @@ static int32_t g_scan(const struct quire_ept *s, quire_vm vm, uint64_t *cursor, 
         n++;
         if (flags & QUIRE_SCAN_CLEAR_A)
             g->page[*cursor >> 12].accessed = false;
+        if (flags & QUIRE_SCAN_CLEAR_D)
+            g->page[*cursor >> 12].dirty = false;
     }
     if (*cursor >> 12 >= g->n_pages)
         *cursor = ~0ull;
@@ -208,8 +216,24 @@ static int32_t g_trace(const struct quire_ept *s, quire_vm vm, const uint64_t *g
 }
 static int32_t g_flush(const struct quire_ept *s, quire_vm vm)
 {
-    (void)s, (void)vm;
+    (void)vm;
+    G_OF(s, ept)->n_flushes++;
     return QUIRE_OK;
+}
+static int32_t g_pml(const struct quire_ept *s, quire_vm vm, uint32_t on)
+{
+    (void)vm;
+    G_OF(s, ept)->pml = on != 0;
+    return QUIRE_OK;
+}
+static int32_t g_pml_drain(const struct quire_ept *s, quire_vm vm, uint64_t *gpa, uint32_t max)
+{
+    struct golden *g = G_OF(s, ept);
+    uint32_t n = 0;
+    (void)vm;
+    while (n < max && g->n_log > 0)
+        gpa[n++] = g->log[--g->n_log];
+    return (int32_t)n;
 }
 static int32_t g_split(const struct quire_ept *s, quire_vm vm, uint64_t gpa)
 {
@@ -284,6 +308,17 @@ static uint64_t g_drained_ps(const struct quire_pmem *s, uint32_t controller)
     return g->controller_end[controller] > g->now ? g->controller_end[controller] : g->now;
 }
 
+/* ---- quire.pmu/1 ---- */
+static uint64_t g_retired(const struct quire_pmu *s, quire_vm vm, uint32_t access)
+{
+    const struct golden *g = G_OF(s, pmu);
+    uint64_t sum = 0;
+    (void)vm;
+    for (uint32_t i = 0; i < 3; i++)
+        sum += access >> i & 1 ? g->retired[i] : 0;
+    return sum;
+}
+
 /* ---- quire.oracle/1 and the host ---- */
 static uint64_t g_accesses(const struct quire_oracle *s, quire_vm vm, uint64_t gpa)
 {
@@ -309,11 +344,12 @@ static int32_t g_hottest(const struct quire_oracle *s, quire_vm vm, uint64_t *gp
 static const void *g_service(const struct quire_host *h, const char *id)
 {
     struct golden *g = G_OF(h, host);
-    const void *const table[] = {&g->core, &g->ept, &g->frames, &g->pmem, &g->oracle};
-    const char *const name[] = {"quire.core/1", "quire.ept/1", "quire.frame/1", "quire.pmem/1", "quire.oracle/1"};
-    for (uint32_t i = 0; i < 5; i++)
+    const void *const table[] = {&g->core, &g->ept, &g->frames, &g->pmem, &g->pmu, &g->oracle};
+    const char *const name[] = {"quire.core/1", "quire.ept/1", "quire.frame/1",
+                                "quire.pmem/1", "quire.pmu/1", "quire.oracle/1"};
+    for (uint32_t i = 0; i < 6; i++)
         if (strcmp(id, name[i]) == 0) {
-            g->oracle_used |= i == 4;
+            g->oracle_used |= i == 5;
             return table[i];
         }
     return NULL;
@@ -376,11 +412,14 @@ static inline struct golden *golden_new(const struct quire_policy *p, uint64_t n
                                 .query = g_query,
                                 .trace = g_trace,
                                 .flush = g_flush,
-                                .split = g_split};
+                                .split = g_split,
+                                .pml = g_pml,
+                                .pml_drain = g_pml_drain};
     g->frames =
         (struct quire_frames){.size = sizeof g->frames, .free_pages = g_free_pages, .move = g_move, .moving = g_moving};
     g->pmem = (struct quire_pmem){sizeof g->pmem, 8,           g_hint_controllers, g_n_regions,
                                   g_backing,      g_hint_mode, g_hint_write,       g_drained_ps};
+    g->pmu = (struct quire_pmu){.size = sizeof g->pmu, .retired = g_retired};
     g->oracle = (struct quire_oracle){sizeof g->oracle, 0, g_accesses, g_hottest};
     g->host = (struct quire_host){sizeof g->host, 1, 0, 0, g_service, g_claim};
     for (uint32_t i = 0; i < p->n_options; i++)
@@ -466,6 +505,13 @@ static inline void golden_access(struct golden *g, uint64_t page, uint32_t acces
             p->trace = 0;
     }
     p->accessed = true;
+    if (access & QUIRE_ACCESS_WRITE && !p->dirty) {
+        p->dirty = true;
+        if (g->pml)
+            g->log[g->n_log++] = page << 12;
+    }
+    for (uint32_t i = 0; i < 3 && !(access & QUIRE_ACCESS_WALK); i++)
+        g->retired[i] += access >> i & 1;
     p->count += !(access & QUIRE_ACCESS_WALK);
 }
 

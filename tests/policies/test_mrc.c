@@ -244,6 +244,44 @@ Test(policy_mrc, a_page_is_untraced_for_the_delay_and_not_much_longer)
     golden_free(g);
 }
 
+/* With the counter every access is in the curve; those that were not seen are below the number of untraced pages. */
+Test(policy_mrc, the_counter_tells_of_what_was_not_seen)
+{
+    static const char *const counter[] = {"false", "true"};
+    double total[2], beyond[2];
+    for (uint32_t k = 0; k < 2; k++) {
+        struct golden *g = golden_new(mrc_entry(), 200);
+        golden_set(g, "delay", "1ms");
+        golden_set(g, "counter", counter[k]);
+        cr_assert_eq(golden_start(g), QUIRE_OK);
+        rand_state = 3;
+        for (uint32_t i = 0; i < 30000; i++) {
+            golden_run(g, g->now + 10000000);
+            golden_access(g, next_page(1, i, 200), QUIRE_ACCESS_READ);
+        }
+        const struct vm *v = the_vm(g);
+        uint64_t near = v->untraced_sum / (v->ticks ? v->ticks : 1) + 1;
+        end(g);
+        double last = 1e300;
+        total[k] = beyond[k] = 0;
+        for (uint32_t i = 0; i < g->n_points; i++) {
+            const struct g_entry *e = &g->point[i];
+            if (strcmp(e->name, "mrc_observed_misses") != 0)
+                continue;
+            cr_assert(e->y <= last, "a curve never rises");
+            last = e->y;
+            total[k] = e->x == 0 ? e->y : total[k];
+            beyond[k] += e->x > (double)near ? e->y : 0;
+        }
+        if (k == 0)
+            cr_assert_eq(total[0], golden_counter(g, "faults"));
+        golden_free(g);
+    }
+    cr_assert_float_eq(total[1], 30000, 1e-6);
+    cr_assert(total[0] < 15000);
+    cr_assert_gt(beyond[1], 0);
+}
+
 Test(policy_mrc, a_sample_estimates_the_curve)
 {
     struct golden *g = mrc_on(4000, "1000", "0ms", "10", "0%");
