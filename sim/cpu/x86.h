@@ -253,8 +253,9 @@ struct x86_cpu {
     uint64_t instructions; /* retired so far, exact while x86_run() is not active */
 
     /* Inside x86_run(). */
-    int64_t granted; /* instructions that x86_run() was given */
-    int64_t bias;    /* taken off budget so that every block enters slowly */
+    uint32_t host_mxcsr; /* the simulator's own */
+    int64_t granted;     /* instructions that x86_run() was given */
+    int64_t bias;        /* taken off budget so that every block enters slowly */
     bool stop_wanted;
     int64_t n_clocked;        /* functional: instructions of this run that the core's clock has counted */
     uint64_t past_breakpoint; /* a run that begins at a breakpoint passes it */

@@ -288,10 +288,8 @@ static const struct x86_form *find_form(const struct x86_form *table, uint16_t m
 
 static x86_fn *pick_other(const ZydisDecodedInstruction *in, struct x86_op *op)
 {
-    static const struct x86_form *const tables[] = {x86_int_forms,    x86_bits_forms, x86_string_forms,
-                                                    x86_system_forms, x86_sse_forms,  x86_fpu_forms};
-    for (uint32_t i = 0; i < N_ELEMS(tables); i++) {
-        const struct x86_form *f = find_form(tables[i], (uint16_t)in->mnemonic, op);
+    for (uint32_t i = 0; x86_tables[i]; i++) {
+        const struct x86_form *f = find_form(x86_tables[i], (uint16_t)in->mnemonic, op);
         if (f) {
             if (f->need & X86N_END)
                 op->flags |= X86F_END;

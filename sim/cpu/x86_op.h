@@ -14,8 +14,8 @@
  *       return x86_next(op);
  *   }
  *
- * and a row {ZYDIS_MNEMONIC_PADDB, x86_op_paddb, 0} in a table that sim/cpu/x86_decode.c looks through: x86_sse_forms
- * and x86_fpu_forms, each ended by a row whose fn is NULL. */
+ * and a row {ZYDIS_MNEMONIC_PADDB, x86_op_paddb, 0} in a table of such rows, ended by one whose fn is NULL, which
+ * sim/cpu/x86_tables.c names. */
 #ifndef QUIRE_CPU_X86_OP_H
 #define QUIRE_CPU_X86_OP_H
 
@@ -79,9 +79,9 @@ struct x86_form {
 #define X86N_DST_MMX 16u
 #define X86N_SRC_XMM 32u
 #define X86N_SRC_MMX 64u
-#define X86N_END     128u /* the block ends behind it; the handler does not return x86_next() */
-#define X86N_NO_XMM  256u /* neither dst nor src is one */
-extern const struct x86_form x86_sse_forms[], x86_fpu_forms[];
+#define X86N_END     128u                         /* the block ends behind it; the handler does not return x86_next() */
+#define X86N_NO_XMM  256u                         /* neither dst nor src is one */
+extern const struct x86_form *const x86_tables[]; /* x86_tables.c, ended by NULL */
 
 /* Called when x86_run() begins and ends: the host's MXCSR may hold the guest's in between (and does at every bus member
  * that is called). */
