@@ -2,7 +2,8 @@
 /* Page moves between nodes, by a worker on the last CPU of the target node, a batch at a time: allocate on the target
  * and write-protect; copy line by line through the memory system; when the copy is done, pages that were written
  * meanwhile are copied again, the others switch their leaf; one shootdown for the batch; the old frames are freed. The
- * vCPUs run on while a batch is copied. */
+ * vCPUs run on while a batch is copied. A limited rate makes pauses between batches, not within one: pages are
+ * write-protected as briefly as the memory allows. */
 #include "sim/hv/hv.h"
 
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct hv_move {
     bool is_awake; /* an event is under way, or this very step will make one if there is work */
     uint32_t at;   /* job of the batch that is being copied */
     uint64_t done; /* bytes of it that are */
+    ps_t next_ps;  /* the rate allows no batch before */
 };
 
 static struct hv_move *engine(struct hv *hv)
@@ -152,7 +154,7 @@ static ps_t copy(struct hv *hv, const struct job *j, uint64_t from_byte, uint64_
 }
 
 /* Write-protects the whole batch. */
-static void begin_copy(struct hv *hv)
+static void begin_copy(struct hv *hv, ps_t now)
 {
     struct hv_move *e = hv->move;
     bool vm_done[256] = {false};
@@ -166,18 +168,19 @@ static void begin_copy(struct hv *hv)
     e->is_copying = true;
     e->at = 0;
     e->done = 0;
+    e->next_ps = now;
 }
 
 /* One piece of 4 KiB: short enough that the channels are not booked far ahead of the vCPUs' own accesses. The next
- * piece follows when this one is done and the rate allows. */
+ * piece follows when this one is done. */
 static void copy_piece(struct hv *hv, ps_t now)
 {
     struct hv_move *e = hv->move;
     const struct job *j = &e->batch[e->at];
     struct cpu *cpu = &hv->cpu[j->cpu];
-    ps_t end = copy(hv, j, e->done, e->done + PAGE_BYTES, now), next = end;
+    ps_t end = copy(hv, j, e->done, e->done + PAGE_BYTES, now);
     if (j->rate)
-        next = max_u64(next, now + (ps_t)((unsigned __int128)PS_PER_S * PAGE_BYTES / j->rate));
+        e->next_ps += (ps_t)((unsigned __int128)PS_PER_S * PAGE_BYTES / j->rate);
     if (cpu->n_vcpus == 0) {
         cpu->core.now_ps = max_u64(cpu->core.now_ps, end);
     } else { /* a vCPU shares the CPU: it waits that long */
@@ -189,7 +192,7 @@ static void copy_piece(struct hv *hv, ps_t now)
         e->at++;
         e->done = 0;
     }
-    heap_push(&hv->events, next, EVENT_MOVE, 0);
+    heap_push(&hv->events, end, EVENT_MOVE, 0);
 }
 
 /* The leaf points to the new frame from now on. */
@@ -260,6 +263,10 @@ void move_step(struct hv *hv, ps_t now)
     }
     if (e->is_copying)
         finish_batch(hv, now);
+    if (now < e->next_ps && (e->n_batch || e->n)) {
+        heap_push(&hv->events, e->next_ps, EVENT_MOVE, 0);
+        return;
+    }
     while (e->n_batch < BATCH && e->n) {
         struct job j = e->queue[e->head];
         e->head = (e->head + 1) % QUEUE_MAX;
@@ -268,7 +275,7 @@ void move_step(struct hv *hv, ps_t now)
             e->batch[e->n_batch++] = j;
     }
     if (e->n_batch && !e->is_copying) {
-        begin_copy(hv);
+        begin_copy(hv, now);
         copy_piece(hv, now);
     } else {
         e->is_awake = false;
