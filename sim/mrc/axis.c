@@ -6,18 +6,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Bytes of each level. */
+struct sizes {
+    size_t bits, leaf, group, super, top;
+};
+
+static struct sizes sizes_of(const struct axis *a)
+{
+    const uint64_t n = a->n_bits;
+    return (struct sizes){.bits = (((n >> AXIS_LEAF_SHIFT) + 1) << (AXIS_LEAF_SHIFT - 6)) * sizeof *a->bits,
+                          .leaf = (((n >> AXIS_GROUP_SHIFT) + 1) << 5) * sizeof *a->leaf,
+                          .group = (((n >> AXIS_SUPER_SHIFT) + 1) << 4) * sizeof *a->group,
+                          .super = (a->n_top << 4) * sizeof *a->super,
+                          .top = a->n_top * sizeof *a->top};
+}
+
+static void allocate(struct axis *a, uint64_t n_bits)
+{
+    *a = (struct axis){.n_top = (n_bits >> AXIS_TOP_SHIFT) + 1, .n_bits = n_bits};
+    const struct sizes s = sizes_of(a);
+    a->bits = xaligned(64, s.bits);
+    a->leaf = xaligned(64, s.leaf);
+    a->group = xaligned(64, s.group);
+    a->super = xaligned(64, s.super);
+    a->top = xaligned(64, s.top);
+}
+
+void axis_copy(struct axis *to, const struct axis *a)
+{
+    allocate(to, a->n_bits);
+    const struct sizes s = sizes_of(a);
+    memcpy(to->bits, a->bits, s.bits);
+    memcpy(to->leaf, a->leaf, s.leaf);
+    memcpy(to->group, a->group, s.group);
+    memcpy(to->super, a->super, s.super);
+    memcpy(to->top, a->top, s.top);
+    to->end = a->end;
+    to->n_set = a->n_set;
+}
+
 void axis_init(struct axis *a, uint64_t n_bits, uint64_t n_set)
 {
     CHECK(n_set <= n_bits);
-    uint64_t n_top = (n_bits >> AXIS_TOP_SHIFT) + 1, n_super = n_top << 4;
-    uint64_t n_group = ((n_bits >> AXIS_SUPER_SHIFT) + 1) << 4, n_leaf = ((n_bits >> AXIS_GROUP_SHIFT) + 1) << 5;
-    *a = (struct axis){.n_top = n_top, .n_bits = n_bits};
-    uint64_t words = ((n_bits >> AXIS_LEAF_SHIFT) + 1) << (AXIS_LEAF_SHIFT - 6);
-    a->bits = xaligned(64, words * sizeof *a->bits);
-    a->leaf = xaligned(64, n_leaf * sizeof *a->leaf);
-    a->group = xaligned(64, n_group * sizeof *a->group);
-    a->super = xaligned(64, n_super * sizeof *a->super);
-    a->top = xaligned(64, n_top * sizeof *a->top);
+    allocate(a, n_bits);
     for (uint64_t t = 0; t < n_set; t += 1u << AXIS_LEAF_SHIFT) {
         uint64_t left = n_set - t, most = 1u << AXIS_LEAF_SHIFT;
         a->end = t;

@@ -30,6 +30,8 @@ struct axis {
 /* An axis of at least n_bits instants whose first n_set are used and set. */
 void axis_init(struct axis *a, uint64_t n_bits, uint64_t n_set);
 void axis_free(struct axis *a);
+/* Makes *to, which holds nothing, a copy of a. */
+void axis_copy(struct axis *to, const struct axis *a);
 
 /* Set bits before instant t < end. */
 static inline __attribute__((always_inline)) uint64_t axis_rank(const struct axis *a, uint64_t t)

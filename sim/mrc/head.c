@@ -7,22 +7,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WHOLE_FEEDS   1000000u /* accesses that are followed without a gap */
-#define STRETCH_FEEDS 16384u   /* counted in a stretch after that */
-#define GAP           20u      /* of the accesses, about one in this many + 1 is counted then */
-#define MOST_DISTINCT 32768u   /* in a stretch, before it is begun anew */
+#define STRETCH       65536u   /* accesses */
+#define WHOLE         1000000u /* accesses of the first stretch; then there are gaps, which grow */
+#define GAP_GROWTH    4.0      /* stretches passed over after each one: so many more for each WHOLE followed */
+#define GAP_MOST      10.0     /* ... up to this: less than a tenth is followed in the long run */
+#define MOST_DISTINCT (MRC_HEAD_REACH * 5 / 2) /* ids held; then all but the newest MRC_HEAD_REACH are forgotten */
+#define LEAST_AT_RISK 256u /* accesses of a stretch: it says nothing of distances that fewer may have */
+#define LEAST_SUPPORT 0.25 /* of the accesses beyond d must be in stretches that say how many exceed d + 1 */
 
 struct mrc_head {
     struct mrc_lru *lru; /* NULL in a gap */
     uint64_t followed;   /* in all */
-    uint64_t stretch;    /* counted in this stretch */
+    uint64_t stretch;    /* followed in this stretch */
+    uint64_t before;     /* accesses passed over before it */
     uint64_t gap;        /* accesses still to pass over */
-    struct mrc_head_counts counts;
+    uint32_t n_stretches;
+    uint32_t hits[MRC_HEAD_REACH + 1], beyond[MRC_HEAD_REACH + 1]; /* of this stretch: [distance], [ids held then] */
+    /* Each stretch has a curve of its own, so that one with few long distances lends its time to no other. */
+    double accesses;            /* that the stretches stand for */
+    double sum, sum_of_squares; /* of the numbers beyond the reach, as shares and squared shares, a stretch each */
+    double unseen_squares;      /* of the accesses that a stretch stands for and did not follow */
+    double before_step[MRC_HEAD_REACH + 1], after_step[MRC_HEAD_REACH + 1]; /* [d]: of the stretches that know distance
+                                                                               d, accesses beyond d - 1 and beyond d */
 };
 
-struct mrc_head *mrc_head_new(void)
+struct mrc_head *mrc_head_new(const struct mrc_lru *stack)
 {
-    return xcalloc(1, sizeof(struct mrc_head));
+    struct mrc_head *h = xcalloc(1, sizeof *h);
+    h->lru = mrc_lru_copy(stack);
+    return h;
 }
 
 void mrc_head_free(struct mrc_head *h)
@@ -32,50 +45,81 @@ void mrc_head_free(struct mrc_head *h)
     free(h);
 }
 
+/* Gaps vary by half, so that no loop of the trace keeps step with them. */
+static uint64_t next_gap(const struct mrc_head *h)
+{
+    double gap = GAP_GROWTH * ((double)h->followed / WHOLE - 1);
+    double jitter = 0.5 + (double)(hash64(h->n_stretches) >> 32) / (double)(1ull << 32);
+    return gap > 0 ? (uint64_t)((gap > GAP_MOST ? GAP_MOST : gap) * STRETCH * jitter) : 0;
+}
+
+/* Adds the stretch's curve. It stands for half of the gap on either side of it, too. */
 static void end_stretch(struct mrc_head *h)
 {
+    if (h->stretch == 0)
+        return;
+    h->gap = next_gap(h);
+    double weight = (double)h->stretch + (double)(h->before + h->gap) / 2, alive = weight;
+    uint64_t at_risk = h->stretch - h->beyond[0];
+    for (uint64_t d = 1; d <= MRC_HEAD_REACH && at_risk >= LEAST_AT_RISK; d++) {
+        h->before_step[d] += alive;
+        alive *= 1 - (double)h->hits[d] / (double)at_risk;
+        h->after_step[d] += alive;
+        at_risk -= h->hits[d] + h->beyond[d];
+    }
+    h->accesses += weight;
+    h->sum += alive;
+    h->sum_of_squares += alive * alive / weight;
+    h->unseen_squares += (weight - (double)h->stretch) * (weight - (double)h->stretch);
+    memset(h->hits, 0, sizeof h->hits);
+    memset(h->beyond, 0, sizeof h->beyond);
     mrc_lru_free(h->lru);
     h->lru = NULL;
-    h->gap = h->followed < WHOLE_FEEDS ? 0 : h->stretch * GAP;
+    h->before = h->gap;
     h->stretch = 0;
+    h->n_stretches++;
 }
 
 void mrc_head_feed(struct mrc_head *h, const uint64_t *ids, uint32_t n)
 {
-    uint32_t distance[512];
-    CHECK(n <= 512);
+    uint32_t distance[MRC_HEAD_FEED];
+    CHECK(n <= MRC_HEAD_FEED);
     if (h->gap > 0) {
         h->gap = h->gap > n ? h->gap - n : 0;
         return;
     }
     if (!h->lru)
         h->lru = mrc_lru_new();
-    bool warm = mrc_lru_distinct(h->lru) >= MRC_HEAD_REACH;
+    uint64_t held = mrc_lru_distinct(h->lru);
     mrc_lru_feed_distances(h->lru, ids, n, distance);
-    h->followed += n;
-    if (!warm)
-        return;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t d = distance[i] <= MRC_HEAD_REACH ? distance[i] : 0;
-        h->counts.hits[d]++;
+        if (distance[i] > 0 && distance[i] <= MRC_HEAD_REACH)
+            h->hits[distance[i]]++;
+        else
+            h->beyond[held < MRC_HEAD_REACH ? held : MRC_HEAD_REACH]++;
+        held += distance[i] == 0;
     }
-    h->counts.measured += n;
+    h->followed += n;
     h->stretch += n;
-    bool full = mrc_lru_distinct(h->lru) > MOST_DISTINCT;
-    if (full || (h->followed >= WHOLE_FEEDS && h->stretch >= STRETCH_FEEDS))
+    if (held > MOST_DISTINCT)
+        mrc_lru_trim(h->lru, MRC_HEAD_REACH);
+    if (h->followed >= WHOLE && h->stretch >= STRETCH)
         end_stretch(h);
 }
 
-void mrc_head_take(struct mrc_head *h, struct mrc_head_counts *c)
+uint64_t mrc_head_survival(struct mrc_head *h, double *survival, double *variance)
 {
-    *c = h->counts;
-    memset(&h->counts, 0, sizeof h->counts);
-}
-
-double mrc_head_ratio(const struct mrc_head_counts *c, uint64_t size)
-{
-    uint64_t hits = 0;
-    for (uint64_t d = 1; d <= size && d <= MRC_HEAD_REACH; d++)
-        hits += c->hits[d];
-    return c->measured ? 1 - (double)hits / (double)c->measured : 1;
+    end_stretch(h);
+    survival[0] = 1;
+    *variance = 0;
+    if (h->accesses == 0)
+        return 0;
+    double mean = h->sum / h->accesses, spread = h->sum_of_squares / h->accesses - mean * mean;
+    *variance = (spread > 0 ? spread : 0) * h->unseen_squares / (h->accesses * h->accesses);
+    for (uint64_t d = 1; d <= MRC_HEAD_REACH; d++) {
+        if (h->before_step[d] < LEAST_SUPPORT * h->accesses * survival[d - 1])
+            return d - 1;
+        survival[d] = h->before_step[d] > 0 ? survival[d - 1] * h->after_step[d] / h->before_step[d] : 0;
+    }
+    return MRC_HEAD_REACH;
 }

@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside sim/mrc: the short end of the curve from stretches of the trace in which every id is followed. A stretch
- * begins with an empty stack; once it has seen MRC_HEAD_REACH distinct ids, every distance up to that is known exactly
- * and is counted. */
+/* Inside sim/mrc: the short end of the curve from stretches of the trace in which every id is followed.
+ *
+ * A stretch begins with an empty stack. While that holds c ids, an access to one of them has a known distance and any
+ * other one a distance above c: a censored observation. Both count, by the product-limit estimator (Kaplan, Meier,
+ * "Nonparametric estimation from incomplete observations", 1958), so nothing is spent on filling the stack. A stretch
+ * stands for the accesses since the one before it, however many of them it follows. */
 #ifndef QUIRE_MRC_HEAD_H
 #define QUIRE_MRC_HEAD_H
 
-#include <stdint.h>
+#include "sim/mrc/lru.h"
 
-#define MRC_HEAD_REACH 4096u
-
-struct mrc_head_counts {
-    uint64_t measured;                 /* accesses counted */
-    uint64_t hits[MRC_HEAD_REACH + 1]; /* [distance] */
-};
+#define MRC_HEAD_REACH 32768u /* no distance above this is told from another */
+#define MRC_HEAD_FEED  512u   /* most ids of one call */
 
 struct mrc_head;
-struct mrc_head *mrc_head_new(void);
+/* The first stretch begins with the ids of stack, which is copied. */
+struct mrc_head *mrc_head_new(const struct mrc_lru *stack);
 void mrc_head_free(struct mrc_head *h);
 void mrc_head_feed(struct mrc_head *h, const uint64_t *ids, uint32_t n);
-/* Moves the counts to *c and starts them anew; the stretch goes on. */
-void mrc_head_take(struct mrc_head *h, struct mrc_head_counts *c);
-/* Miss ratio of a cache of size <= MRC_HEAD_REACH entries; 1 if nothing was counted. */
-double mrc_head_ratio(const struct mrc_head_counts *c, uint64_t size);
+
+/* Fills survival[0..MRC_HEAD_REACH]: the share of accesses with a distance above d. Returns the largest d for which the
+ * stretches say enough; 0 if nothing was fed. *variance is that of the shares beyond long distances, estimated from how
+ * the stretches differ; 0 if everything was followed. No feeding after it. */
+uint64_t mrc_head_survival(struct mrc_head *h, double *survival, double *variance);
 
 #endif

@@ -219,7 +219,8 @@ uint64_t mrc_lru_depth(struct mrc_lru *m, uint64_t id)
     }
 }
 
-uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t odd, uint64_t limit)
+/* Forgets the ids whose key is limit or more, and those last accessed before instant first. */
+static uint64_t forget(struct mrc_lru *m, uint64_t odd, uint64_t limit, uint64_t first)
 {
     struct bucket *old = m->bucket;
     uint64_t dropped = 0;
@@ -227,7 +228,7 @@ uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t odd, uint64_t limit)
     for (uint64_t b = 0; b < m->n_buckets; b++) {
         for (uint32_t w = 0; w < WAYS && old[b].time[w]; w++) {
             uint64_t id = old[b].id[w];
-            if (mrc_sample_key(id, odd) < limit) {
+            if (mrc_sample_key(id, odd) < limit && old[b].time[w] > first) {
                 *find(m, id, home_of(m, hash64(id))) = old[b].time[w];
                 continue;
             }
@@ -238,6 +239,38 @@ uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t odd, uint64_t limit)
     free(old);
     m->room += dropped;
     return dropped;
+}
+
+uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t odd, uint64_t limit)
+{
+    return forget(m, odd, limit, 0);
+}
+
+void mrc_lru_trim(struct mrc_lru *m, uint64_t n)
+{
+    if (n >= m->axis.n_set)
+        return;
+    uint64_t low = 0,
+             high = m->axis.end - 1; /* the first instant with n_set - n set ones before it is in [low, high] */
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (axis_rank(&m->axis, middle) >= m->axis.n_set - n)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    forget(m, 1, UINT64_MAX, low);
+}
+
+struct mrc_lru *mrc_lru_copy(const struct mrc_lru *m)
+{
+    struct mrc_lru *to = xcalloc(1, sizeof *to);
+    *to = (struct mrc_lru){.n_buckets = m->n_buckets, .room = m->room, .n_hits = m->n_hits};
+    to->bucket = xaligned(64, m->n_buckets * sizeof *m->bucket);
+    memcpy(to->bucket, m->bucket, m->n_buckets * sizeof *m->bucket);
+    to->hits = xcalloc(m->n_hits, sizeof *to->hits);
+    axis_copy(&to->axis, &m->axis);
+    return to;
 }
 
 void mrc_lru_take_hits(struct mrc_lru *m, struct mrc_hits *h)

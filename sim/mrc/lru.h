@@ -36,6 +36,11 @@ static inline uint32_t mrc_sample_key(uint64_t id, uint64_t odd)
  * many ids that were. */
 uint64_t mrc_lru_drop(struct mrc_lru *m, uint64_t odd, uint64_t limit);
 
+/* Forgets all but the n ids accessed last. An access to a forgotten one is like one to a new one; counts stay. */
+void mrc_lru_trim(struct mrc_lru *m, uint64_t n);
+/* A copy of the stack, which has counted nothing yet. */
+struct mrc_lru *mrc_lru_copy(const struct mrc_lru *m);
+
 /* A histogram of distances that was taken out of its mrc_lru. */
 struct mrc_hits {
     uint64_t accesses, n;

@@ -4,6 +4,7 @@
 #include "sim/base/diag.h"
 #include "sim/mrc/head.h"
 #include "sim/mrc/lru.h"
+#include "sim/mrc/seen.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,13 +12,14 @@
 #define BATCH      512
 #define MAX_EPOCHS 34 /* a rate can be halved 32 times before the threshold is 0 */
 #define ALL        (1ull << 32)
+#define SLACK      0.001 /* three standard errors of the number of distinct ids */
 
 /* The accesses made under one threshold. */
 struct epoch {
     uint64_t limit;    /* of the sample's keys; ALL = everything */
     uint64_t accesses; /* made, sampled or not */
+    double scale;      /* distinct ids for one that is sampled */
     struct mrc_hits hits;
-    struct mrc_head_counts head;
 };
 
 struct mrc_sampled {
@@ -26,6 +28,7 @@ struct mrc_sampled {
     uint64_t limit, limit_least;
     struct mrc_lru *lru; /* of the sample */
     struct mrc_head *head;
+    struct mrc_seen *seen;
     struct epoch epoch[MAX_EPOCHS];
     uint32_t n_epochs; /* closed ones */
     uint64_t accesses, epoch_accesses;
@@ -49,7 +52,7 @@ struct mrc_sampled *mrc_sampled_new(const struct mrc_sampled_options *opt)
     s->limit_least = s->limit_least ? s->limit_least : 1;
     s->limit = opt->least ? ALL : s->limit_least;
     s->lru = mrc_lru_new();
-    s->head = opt->head ? mrc_head_new() : NULL;
+    s->seen = opt->head ? xcalloc(1, sizeof *s->seen) : NULL;
     return s;
 }
 
@@ -63,7 +66,17 @@ void mrc_sampled_free(struct mrc_sampled *s)
     }
     mrc_lru_free(s->lru);
     mrc_head_free(s->head);
+    free(s->seen);
     free(s);
+}
+
+/* Distinct ids for one of the sample. Those counted over those sampled is better than the inverse of the rate: it holds
+ * for all of them at once, so a loop over all ids has its true length. SLACK keeps that from being above the truth. */
+static double scale_now(const struct mrc_sampled *s)
+{
+    double by_rate = (double)ALL / (double)s->limit, sampled = (double)mrc_lru_distinct(s->lru);
+    double seen = s->seen && s->limit < ALL && sampled > 0 ? mrc_seen_count(s->seen) : 0;
+    return seen > 0 ? seen * (1 - SLACK) / sampled : by_rate;
 }
 
 /* Puts the counts made under the threshold so far aside. */
@@ -73,9 +86,8 @@ static void close_epoch(struct mrc_sampled *s)
     struct epoch *e = &s->epoch[s->n_epochs++];
     e->limit = s->limit;
     e->accesses = s->epoch_accesses;
+    e->scale = scale_now(s);
     mrc_lru_take_hits(s->lru, &e->hits);
-    if (s->head)
-        mrc_head_take(s->head, &e->head);
     s->epoch_accesses = 0;
 }
 
@@ -91,6 +103,8 @@ static void lower(struct mrc_sampled *s)
         if (limit == s->limit || limit == 0)
             return;
         close_epoch(s);
+        if (s->opt.head && !s->head)
+            s->head = mrc_head_new(s->lru);
         s->limit = limit;
         mrc_lru_drop(s->lru, s->odd, limit);
     }
@@ -104,6 +118,21 @@ static void flush(struct mrc_sampled *s)
         lower(s);
 }
 
+/* Appends the sampled ones of the ids to the batch, which has k; returns how many it has then. */
+static uint32_t filter(struct mrc_sampled *s, const uint64_t *ids, uint32_t n, uint32_t k)
+{
+    const uint64_t odd = s->odd, limit = s->limit;
+    struct mrc_seen *seen = s->seen;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t hash = hash64(ids[i]);
+        s->batch[k] = ids[i];
+        k += (uint32_t)((hash * odd) >> 32) < limit;
+        if (seen)
+            mrc_seen_add(seen, hash);
+    }
+    return k;
+}
+
 void mrc_sampled_feed(struct mrc_sampled *s, const uint64_t *ids, uint64_t n)
 {
     CHECK(!s->ended);
@@ -112,12 +141,10 @@ void mrc_sampled_feed(struct mrc_sampled *s, const uint64_t *ids, uint64_t n)
         if (s->limit == ALL) {
             memcpy(s->batch + k, ids, part * sizeof *ids);
             k += part;
+            for (uint32_t i = 0; s->seen && i < part; i++)
+                mrc_seen_add(s->seen, hash64(ids[i]));
         } else {
-            const uint64_t odd = s->odd, limit = s->limit;
-            for (uint32_t i = 0; i < part; i++) {
-                s->batch[k] = ids[i];
-                k += mrc_sample_key(ids[i], odd) < limit;
-            }
+            k = filter(s, ids, part, k);
             if (s->head)
                 mrc_head_feed(s->head, ids, part);
         }
@@ -144,7 +171,8 @@ double mrc_sampled_rate(const struct mrc_sampled *s)
 uint64_t mrc_sampled_distinct(struct mrc_sampled *s)
 {
     flush(s);
-    return (uint64_t)((double)mrc_lru_distinct(s->lru) / mrc_sampled_rate(s) + 0.5);
+    double seen = s->seen && s->limit < ALL ? mrc_seen_count(s->seen) : 0;
+    return (uint64_t)((seen > 0 ? seen : (double)mrc_lru_distinct(s->lru) / mrc_sampled_rate(s)) + 0.5);
 }
 
 /* Adds to misses[i] what an epoch contributes: the accesses whose distance is above size[i]. The k-th sampled distance
@@ -152,7 +180,7 @@ uint64_t mrc_sampled_distinct(struct mrc_sampled *s)
  * epoch's total weight. */
 static double add_tail(const struct epoch *e, const uint64_t *size, uint64_t n, double *misses)
 {
-    const double scale = (double)ALL / (double)e->limit;
+    const double scale = e->scale;
     double left = 0; /* accesses with sampled distance > k, cold ones included */
     for (uint64_t d = 0; d < e->hits.n; d++)
         left += (double)mrc_hits_at(&e->hits, d);
@@ -169,48 +197,87 @@ static double add_tail(const struct epoch *e, const uint64_t *size, uint64_t n, 
     return total;
 }
 
-/* The epoch's misses: the head's share as far as it reaches, beyond it the sample's, joined so that they meet. */
-static void add_epoch(const struct epoch *e, const uint64_t *size, uint64_t n, double *misses, double *scratch)
+/* Adds up the epochs whose ids were sampled, each with the weight of its rate; returns their total weight. */
+static double add_tails(const struct mrc_sampled *s, const uint64_t *size, uint64_t n, double *misses)
 {
-    double total = add_tail(e, size, n, scratch);
-    if (e->limit == ALL) { /* integers, and they stay that */
-        for (uint64_t i = 0; i < n; i++)
-            misses[i] += scratch[i];
+    double *one = xmalloc((n + 1) * sizeof *one), total = 0;
+    memset(misses, 0, n * sizeof *misses);
+    for (uint32_t i = 0; i < s->n_epochs; i++) {
+        const struct epoch *e = &s->epoch[i];
+        if (e->limit == ALL)
+            continue;
+        double weight = e->scale;
+        total += weight * add_tail(e, size, n, one);
+        for (uint64_t p = 0; p < n; p++)
+            misses[p] += weight * one[p];
+    }
+    free(one);
+    return total;
+}
+
+/* Variance of the number of accesses beyond distance `reach` that the sample estimates. An id at distance d makes at
+ * most one access in d; whether it is sampled decides over all of them. */
+static double tail_variance(const struct mrc_sampled *s, uint64_t reach, double accesses)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < s->n_epochs; i++) {
+        const struct epoch *e = &s->epoch[i];
+        for (uint64_t k = (uint64_t)((double)reach / e->scale) + 1; e->limit < ALL && k < e->hits.n; k++)
+            sum += e->scale * (e->scale - 1) * (double)mrc_hits_at(&e->hits, k) * accesses / ((double)k * e->scale);
+    }
+    return sum;
+}
+
+/* The share beyond the head's reach is known twice: from stretches of the trace, all ids, and from the sample, the
+ * whole trace. Weighs the two by their variances, and the head's hits become that many more or fewer. */
+static void weigh(const struct mrc_sampled *s, double *head, uint64_t reach, double variance, double accesses,
+                  double at_reach)
+{
+    double share = at_reach / accesses < 1 ? at_reach / accesses : 1;
+    double other = tail_variance(s, reach, accesses) / (accesses * accesses), hits = 1 - head[reach];
+    if (variance == 0 || hits <= 0)
         return;
+    double better = (head[reach] * other + share * variance) / (other + variance);
+    for (uint64_t d = 0; d <= reach; d++)
+        head[d] = 1 - (1 - head[d]) * (1 - better) / hits;
+}
+
+/* Adds the misses of the accesses of which a sample was followed, `accesses` of them: as far as the head reaches they
+ * are its share, beyond it the sample's, joined so that they meet. */
+static void add_sampled(struct mrc_sampled *s, uint64_t accesses, const uint64_t *size, uint64_t n, double *misses)
+{
+    double *tail = xmalloc((n + 1) * sizeof *tail), *head = xmalloc((MRC_HEAD_REACH + 1) * sizeof *head), variance;
+    uint64_t reach = s->head ? mrc_head_survival(s->head, head, &variance) : 0;
+    double at_reach = add_tails(s, size, n, tail);
+    if (reach > 0) {
+        add_tails(s, &reach, 1, &at_reach);
+        weigh(s, head, reach, variance, (double)accesses, at_reach);
     }
-    double weight = (double)ALL / (double)e->limit;
-    double reach = 0, head_ratio = 1, tail_at_reach = total;
-    if (e->head.measured > 0) {
-        const uint64_t edge = MRC_HEAD_REACH;
-        reach = (double)edge;
-        head_ratio = mrc_head_ratio(&e->head, edge);
-        add_tail(e, &edge, 1, &tail_at_reach);
-    }
+    /* Without a head: what the sample has too few or too many of are accesses of short distances. */
+    const double joined = reach > 0 ? head[reach] * (double)accesses : at_reach;
     for (uint64_t i = 0; i < n; i++) {
-        double share;
-        if ((double)size[i] <= reach)
-            share = mrc_head_ratio(&e->head, size[i]);
-        else
-            share = tail_at_reach > 0 ? head_ratio * scratch[i] / tail_at_reach : 0;
-        if (reach == 0) { /* no head: what the sample has too few of are accesses of short distances */
-            double count = scratch[i] * weight;
-            share = e->accesses ? count / (double)e->accesses : 0;
-            share = share < 1 ? share : 1;
-        }
-        misses[i] += share * (double)e->accesses;
+        double m = size[i] <= reach ? head[size[i]] * (double)accesses : at_reach > 0 ? joined * tail[i] / at_reach : 0;
+        misses[i] += m < (double)accesses ? m : (double)accesses;
     }
+    free(tail);
+    free(head);
 }
 
 void mrc_sampled_misses(struct mrc_sampled *s, const uint64_t *size, uint64_t n, double *misses)
 {
-    double *scratch = xmalloc((n + 1) * sizeof *scratch);
+    uint64_t sampled = 0;
     if (!s->ended) {
         flush(s);
         close_epoch(s);
         s->ended = true;
     }
     memset(misses, 0, n * sizeof *misses);
-    for (uint32_t i = 0; i < s->n_epochs; i++)
-        add_epoch(&s->epoch[i], size, n, misses, scratch);
-    free(scratch);
+    for (uint32_t i = 0; i < s->n_epochs; i++) {
+        if (s->epoch[i].limit == ALL)
+            add_tail(&s->epoch[i], size, n, misses); /* integers, and they stay that */
+        else
+            sampled += s->epoch[i].accesses;
+    }
+    if (sampled > 0)
+        add_sampled(s, sampled, size, n, misses);
 }

@@ -4,6 +4,7 @@
 #include "sim/mrc/axis.h"
 #include "sim/mrc/curve.h"
 #include "sim/mrc/lru.h"
+#include "sim/mrc/seen.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -137,6 +138,56 @@ Test(lru, wide_axis)
     }
     free(ids);
     mrc_lru_free(m);
+}
+
+/* After trimming to the newest n, deeper ids are as if never seen; the others keep their distances. A copy goes on by
+ * itself. */
+Test(lru, trimmed_and_copied_stacks)
+{
+    struct rng r;
+    rng_init(&r, 8, "trim");
+    for (int round = 0; round < 50; round++) {
+        uint64_t universe = 2 + rng_below(&r, 600), keep = rng_below(&r, 700);
+        struct stack s = {malloc((universe + 1) * sizeof *s.id), 0};
+        struct mrc_lru *m = mrc_lru_new();
+        for (uint64_t i = 0, id; i < 3000; i++) {
+            id = rng_below(&r, universe);
+            stack_access(&s, id);
+            mrc_lru_feed(m, &id, 1);
+        }
+        mrc_lru_trim(m, keep);
+        s.n = s.n < keep ? s.n : (uint32_t)keep;
+        struct mrc_lru *twin = mrc_lru_copy(m);
+        cr_assert_eq(mrc_lru_accesses(twin), 0);
+        for (uint64_t i = 0, id; i < 2000; i++) {
+            uint32_t d, other;
+            id = rng_below(&r, universe);
+            mrc_lru_feed_distances(m, &id, 1, &d);
+            mrc_lru_feed_distances(twin, &id, 1, &other);
+            uint32_t want = stack_access(&s, id);
+            cr_assert(d == want && other == want, "access %lu: %u and %u, expected %u", i, d, other, want);
+        }
+        cr_assert_eq(mrc_lru_distinct(m), s.n);
+        mrc_lru_free(m);
+        mrc_lru_free(twin);
+        free(s.id);
+    }
+}
+
+Test(seen, counts_distinct_ids)
+{
+    struct mrc_seen *s = calloc(1, sizeof *s);
+    uint64_t next = 0;
+    const uint64_t many[] = {1000, 100000, 3000000, 20000000};
+    for (int i = 0; i < 4; i++) {
+        for (; next < many[i]; next++)
+            mrc_seen_add(s, hash64(next * 3));
+        double e = mrc_seen_count(s) / (double)many[i] - 1;
+        cr_assert(e > -0.0015 && e < 0.0015, "%lu ids: off by %f", many[i], e);
+    }
+    memset(s->word, 0xff, sizeof s->word);
+    cr_assert_eq(mrc_seen_count(s), 0);
+    free(s);
 }
 
 Test(axis, rank_counts_set_bits)
