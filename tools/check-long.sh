@@ -23,24 +23,43 @@ for v in "gcc-O2 gcc -O2" "gcc-O0 gcc -O0" "clang-O2 clang -O2"; do
     fi
 done
 
-if [ "$FUZZ" = yes ]; then
-    for f in "$SRCDIR"/tests/fuzz/fuzz_*.c; do
-        name=$(basename "$f" .c)
-        dir=$BUILD/fuzz-long
-        mkdir -p "$dir/$name"
-        # shellcheck disable=SC2046
-        clang -std=gnu11 -march=x86-64-v2 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE \
-            -include "$BUILD/config.h" -I"$BUILD" -I"$SRCDIR" -I"$SRCDIR/include" -o "$dir/$name.bin" "$f" \
-            $(find "$SRCDIR/sim" -name '*.c' ! -name main.c) -lz -llzma -lzstd -lxxhash -ljansson -lZydis -ldl -lm || { bad=1; continue; }
-        if "$dir/$name.bin" -runs="$runs" -timeout=20 -rss_limit_mb=2048 "$dir/$name" "$SRCDIR/tests/fuzz/corpus/$name" >"$dir/$name.log" 2>&1; then
-            echo "ok    $name: $runs runs"
-        else
-            echo "FAIL  $name: see $dir/$name.log"
-            bad=1
-        fi
+# One fuzzer: NAME, and for traces the one format to try.
+fuzz() {
+    log=$dir/$1${2:+-$2}.log
+    [ -z "${2:-}" ] || export QUIRE_FUZZ_FORMAT="$2"
+    if [ "$FUZZ" = yes ]; then
+        mkdir -p "$dir/$1${2:+-$2}"
+        "$dir/$1.bin" -runs="$runs" -seed=1 -timeout=20 -rss_limit_mb=2048 -artifact_prefix="$dir/" "$dir/$1${2:+-$2}" \
+            "$SRCDIR/tests/fuzz/corpus/$1" >"$log" 2>&1
+    else
+        "$BUILD/fuzz/$1" -mutate "$runs" "$SRCDIR/tests/fuzz/corpus/$1" >"$log" 2>&1
+    fi
+    code=$?
+    unset QUIRE_FUZZ_FORMAT
+    if [ $code -eq 0 ]; then
+        echo "ok    $1${2:+ as $2}: $runs runs"
+    else
+        echo "FAIL  $1${2:+ as $2}: see $log"
+        bad=1
+    fi
+}
+
+# Without libFuzzer the programs of `make fuzzers` mutate by themselves.
+[ "$FUZZ" = yes ] || echo "check-long: libFuzzer not found (Debian packages clang, libclang-rt-14-dev); mutating without its guidance"
+dir=$BUILD/fuzz-long
+mkdir -p "$dir"
+formats=$("$BUILD/quire" trace --help | sed -n 's/^  \([A-Za-z0-9-]*\) *[* ] .*/\1/p' | grep -v '^quire$')
+[ "$(echo "$formats" | wc -l)" -ge 20 ] || { echo "FAIL  the list of formats"; bad=1; }
+for f in "$SRCDIR"/tests/fuzz/fuzz_*.c; do
+    name=$(basename "$f" .c)
+    # shellcheck disable=SC2046
+    [ "$FUZZ" != yes ] || clang -std=gnu11 -march=x86-64-v2 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+        -D_GNU_SOURCE -include "$BUILD/config.h" -I"$BUILD" -I"$SRCDIR" -I"$SRCDIR/include" -o "$dir/$name.bin" "$f" \
+        $(find "$SRCDIR/sim" -name '*.c' ! -name main.c) -lz -llzma -lzstd -lxxhash -ljansson -ldl -lm || { bad=1; continue; }
+    fuzz "$name"
+    [ "$name" = fuzz_trace ] || continue
+    for format in $formats; do
+        fuzz "$name" "$format"
     done
-else
-    echo "check-long: libFuzzer not found (Debian packages clang, libclang-rt-14-dev)"
-    bad=1
-fi
+done
 exit $bad

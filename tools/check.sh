@@ -59,7 +59,7 @@ corpora() {
         [ -x "$f" ] || continue
         name=$(basename "$f")
         [ -d "$SRCDIR/tests/fuzz/corpus/$name" ] || continue
-        step "$2 corpus of $name" "$f" "$SRCDIR/tests/fuzz/corpus/$name"
+        step "$2 corpus of $name" "$f" -cut "$SRCDIR/tests/fuzz/corpus/$name"
     done
 }
 

@@ -2,6 +2,7 @@
 #include "sim/mrc/split.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,17 @@ static int add_point(struct mrc_curve *c, uint64_t size, uint64_t misses)
     return 0;
 }
 
+/* The number at *p, which moves past it and the comma after it. False if there is none below 2^64. */
+static bool take_number(const char **p, uint64_t *v)
+{
+    char *end;
+    errno = 0;
+    *v = strtoull(*p, &end, 10);
+    bool good = **p >= '0' && **p <= '9' && errno == 0 && (*end == ',' || *end == '\r' || *end == 0);
+    *p = *end == ',' ? end + 1 : end;
+    return good;
+}
+
 int mrc_curve_read(const char *path, struct mrc_curve *c, struct diag *d)
 {
     char line[256];
@@ -31,14 +43,16 @@ int mrc_curve_read(const char *path, struct mrc_curve *c, struct diag *d)
     if (!f)
         return fail(d, "%s: cannot open: %s", path, strerror(errno));
     while (rc == 0 && fgets(line, sizeof line, f)) {
-        unsigned long long size, misses, accesses;
+        uint64_t size, misses, accesses;
+        const char *at = line;
         line[strcspn(line, "\n")] = 0;
         if (++number == 1) {
             if (strncmp(line, "size,misses,accesses,miss_ratio", 31) != 0)
                 rc = fail(d, "%s:1: found '%.60s', expected size,misses,accesses,miss_ratio", path, line);
             continue;
         }
-        if (sscanf(line, "%llu,%llu,%llu", &size, &misses, &accesses) != 3 || (c->n && accesses != c->accesses))
+        if (!take_number(&at, &size) || !take_number(&at, &misses) || !take_number(&at, &accesses) ||
+            (c->n && accesses != c->accesses))
             rc = -1;
         c->accesses = rc == 0 ? accesses : 0;
         if (rc != 0 || add_point(c, size, misses) != 0)

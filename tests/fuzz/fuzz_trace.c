@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Every trace reader on arbitrary bytes. The first byte picks the format (0 = by content), the rest is the trace. A
+/* Every trace reader on arbitrary bytes. The first byte picks the format (0 = by content), unless QUIRE_FUZZ_FORMAT in
+ * the environment names one; the rest is the trace. A
  * reader must end with 0, or with -1 and exactly one line; every record must be of a known kind and of a vCPU there can
  * be. */
 #include "sim/trace/trace.h"
@@ -32,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t total = 0;
     if (size == 0)
         return 0;
-    const struct trace_options opt = {.format = format_number(data[0] & 0x7f),
+    const char *named = getenv("QUIRE_FUZZ_FORMAT");
+    const struct trace_options opt = {.format = named ? named : format_number(data[0] & 0x7f),
                                       .columns = data[0] & 0x80 ? columns : NULL};
     struct trace_reader *r = trace_open_memory(data + 1, size - 1, "fuzz", &opt, &d);
     int n = r ? 0 : -1;
