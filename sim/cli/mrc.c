@@ -14,8 +14,9 @@
 struct mrc_args {
     const char *format, *columns, *unit, *page_size, *method, *policy, *sizes, *out;
     const char *wss, *epochs, *heat, *clock;
+    const char *by_node, *place, *by_tier, *tiers, *latencies;
     double rate;
-    uint64_t seeds, skip, limit, window, grain;
+    uint64_t seeds, skip, limit, window, grain, nodes;
     bool json, plot, dirty;
 };
 
@@ -71,6 +72,8 @@ static void print_json(const struct mrc_curve *c, FILE *f)
     for (uint64_t i = 0; i < c->n; i++) {
         json_t *p = json_pack("{s:I, s:I, s:f}", "size", (json_int_t)c->size[i], "misses", (json_int_t)c->misses[i],
                               "miss_ratio", (double)c->misses[i] / accesses);
+        if (c->writebacks)
+            json_object_set_new(p, "writebacks", json_integer((json_int_t)c->writebacks[i]));
         if (c->error)
             json_object_set_new(p, "miss_ratio_error", json_real(c->error[i] / accesses));
         json_array_append_new(points, p);
@@ -112,6 +115,18 @@ static void print_heat(const struct mrc_args *a, const struct mrc_results *res, 
         mrc_heat_print(res->heat, f);
 }
 
+static void print_nodes(const struct mrc_args *a, const struct mrc_results *res, FILE *f)
+{
+    (void)a;
+    mrc_results_print_nodes(res, f);
+}
+
+static void print_tiers(const struct mrc_args *a, const struct mrc_results *res, FILE *f)
+{
+    (void)a;
+    mrc_tiers_print(&res->tiers, res->tier_misses, res->curve.accesses, res->curve.distinct, f);
+}
+
 typedef void print_fn(const struct mrc_args *a, const struct mrc_results *res, FILE *f);
 
 /* Prints to the file at path, or to standard output for "-" and NULL. */
@@ -134,7 +149,14 @@ static int check_names(const struct mrc_args *a, struct mrc_job *job, struct dia
     if (mrc_unit_parse(a->unit, &job->unit, d) != 0 || page_shift(a->page_size, &job->shift, d) != 0 ||
         method_named(a->method, &job->method, d) != 0 || clock_named(a->clock, &job->clock, d) != 0)
         return -1;
-    return 0;
+    if (a->heat && a->grain == 0)
+        return fail(d, "--heat-grain: found 0, expected a number of units above 0");
+    if (!a->by_tier != !a->tiers)
+        return fail(d, "--by-tier and --tiers go together: the table's file and the sizes of the tiers");
+    if (a->by_node && mrc_placement_parse(a->place, a->nodes, &job->placement, d) != 0)
+        return -1;
+    const uint64_t unit_bytes[] = {[MRC_PAGE] = 1ull << job->shift, [MRC_BLOCK] = MRC_BLOCK_BYTES, [MRC_OBJECT] = 0};
+    return mrc_tiers_parse(a->tiers, a->latencies, unit_bytes[job->unit], &job->tiers, d);
 }
 
 static int run(const struct mrc_args *a, const char *path, struct diag *d)
@@ -155,19 +177,16 @@ static int run(const struct mrc_args *a, const char *path, struct diag *d)
                           .progress_ctx = &meter};
     struct mrc_results res = {0};
     int rc = check_names(a, &job, d);
-    if (rc == 0 && a->heat && a->grain == 0)
-        rc = fail(d, "--heat-grain: found 0, expected a number of units above 0");
     if (rc == 0)
         rc = mrc_job_run(&job, &res, d);
     meter_end(&meter);
-    if (rc == 0 && a->wss)
-        rc = print_to(a->wss, print_wss, a, &res, d);
-    if (rc == 0 && a->epochs)
-        rc = print_to(a->epochs, print_epochs, a, &res, d);
-    if (rc == 0 && a->heat)
-        rc = print_to(a->heat, print_heat, a, &res, d);
-    if (rc == 0)
-        rc = print_to(a->out, print_curve, a, &res, d);
+    const struct {
+        const char *path;
+        print_fn *print;
+    } tables[] = {{a->wss, print_wss},       {a->epochs, print_epochs}, {a->heat, print_heat},
+                  {a->by_node, print_nodes}, {a->by_tier, print_tiers}, {a->out ? a->out : "-", print_curve}};
+    for (size_t i = 0; rc == 0 && i < sizeof tables / sizeof tables[0]; i++)
+        rc = tables[i].path ? print_to(tables[i].path, tables[i].print, a, &res, d) : 0;
     mrc_results_free(&res);
     return rc;
 }
@@ -186,6 +205,8 @@ int cmd_mrc(int argc, char **argv)
                          .clock = "records",
                          .window = 1000000,
                          .grain = 16,
+                         .nodes = 2,
+                         .place = "first-touch",
                          .rate = 0.01,
                          .seeds = 1};
     const struct arg table[] = {
@@ -203,6 +224,13 @@ int cmd_mrc(int argc, char **argv)
         {"epochs", 0, "FILE", ARG_STRING, &a.epochs, "the curve of each window (exact lru)"},
         {"heat", 0, "FILE", ARG_STRING, &a.heat, "accesses of each region in each window"},
         {"heat-grain", 0, "N", ARG_UINT, &a.grain, "units of a region (default 16)"},
+        {"by-tier", 0, "FILE", ARG_STRING, &a.by_tier, "where accesses find their pages: share and demotions of tiers"},
+        {"tiers", 0, "SIZE,..", ARG_STRING, &a.tiers, "their capacities, fastest first, in units or like 16GiB,64GiB"},
+        {"latencies", 0, "NS,..", ARG_STRING, &a.latencies, "of an access to each tier, and to what is in none"},
+        {"by-node", 0, "FILE", ARG_STRING, &a.by_node,
+         "a curve for each NUMA node, and its remote accesses (exact lru)"},
+        {"nodes", 0, "N", ARG_UINT, &a.nodes, "NUMA nodes; vCPU v runs on node v modulo N (default 2)"},
+        {"place", 0, "P", ARG_STRING, &a.place, "first-touch (default), interleave, or where nodes 1.. begin: ADDR,.."},
         {"window", 0, "N", ARG_UINT, &a.window, "length of a window (default 1000000)"},
         {"window-by", 0, "C", ARG_STRING, &a.clock, "records, instructions or ns (default records)"},
         {"skip", 0, "N", ARG_UINT, &a.skip, "records to pass over first"},
@@ -218,7 +246,13 @@ int cmd_mrc(int argc, char **argv)
                               table,
                               "An access that crosses a page counts on both pages, a disk request on every page or\n"
                               "block it touches. exact holds for lru at every size; other policies are simulated,\n"
-                              "one cache a size. \n"
+                              "one cache a size.\n\n"
+                              "examples:\n"
+                              "  quire mrc app.qtr --plot                              the curve, on the terminal\n"
+                              "  quire mrc app.txt.gz --method sampled --seeds 5       a long trace, with error bars\n"
+                              "  quire mrc app.qtr --wss w.csv --window-by instructions --window 50000000 -o c.csv\n"
+                              "  quire mrc app.qtr --by-tier t.csv --tiers 1MiB,4MiB --latencies 80,250,10000\n"
+                              "  quire mrc vm.qtr --by-node n.csv --nodes 2            curves of two nodes\n\n"
                               "quire mrc draw: pictures of these tables. quire mrc split: memory for several machines\n"
                               "from their curves. Both have --help."};
     struct diag d = {0};

@@ -34,6 +34,10 @@ static int sinks_open(const struct mrc_job *job, struct sinks *s, struct diag *d
         return fail(d, "windows need a length above 0");
     if ((job->dirty || job->epochs) && (job->method != MRC_EXACT || strcmp(job->policy, "lru") != 0))
         return fail(d, "write-backs and epochs are for method exact and policy lru");
+    if (job->placement.n_nodes && (job->method != MRC_EXACT || strcmp(job->policy, "lru") != 0))
+        return fail(d, "curves per node are for method exact and policy lru");
+    if (job->tiers.n && strcmp(job->policy, "lru") != 0)
+        return fail(d, "tiers are for policy lru");
     s->dirty = job->dirty ? mrc_dirty_new() : NULL;
     if (strcmp(job->policy, "lru") != 0) {
         if (job->method != MRC_EXACT)
@@ -129,6 +133,8 @@ static int feed_slowly(struct sinks *s, const struct mrc_job *job, struct mrc_un
                 mrc_heat_access(res->heat, window, ids[j]);
             for (uint32_t j = 0; j < k && job->dirty; j++)
                 mrc_dirty_access(s->dirty, ids[j], write);
+            for (uint32_t j = 0; j < k && res->nodes; j++)
+                mrc_nodes_access(res->nodes, rec[i].vcpu, ids[j], mrc_unit_address(u, ids[j]));
         }
         s->now += job->clock == MRC_BY_RECORDS;
     }
@@ -144,7 +150,7 @@ static int read_trace(const struct mrc_job *job, struct sinks *s, struct mrc_res
     struct trace_rec rec[BATCH];
     uint64_t ids[BATCH], start_ns = 0;
     uint32_t k, batches = 0;
-    const bool slowly = job->wss || job->epochs || job->dirty || job->heat_grain;
+    const bool slowly = job->wss || job->epochs || job->dirty || job->heat_grain || job->placement.n_nodes;
     int n = 1;
     if (job->clock == MRC_BY_NS && job->window && !trace_info(r)->has_time)
         n = fail(d, "%s: windows of time were asked for, but this trace has no times", job->path);
@@ -176,6 +182,19 @@ static void exact_points(struct sinks *s, struct mrc_curve *c)
     if (s->dirty) {
         c->writebacks = xmalloc((c->n + 1) * sizeof *c->writebacks);
         mrc_dirty_writebacks(s->dirty, c->size, c->n, c->writebacks);
+    }
+}
+
+/* Misses of LRU caches as deep as the tiers: of the exact stack, or the mean over the samples. */
+static void tier_points(struct sinks *s, const struct mrc_tiers *t, uint64_t *misses)
+{
+    double one[MRC_MAX_TIERS], sum[MRC_MAX_TIERS] = {0};
+    if (s->lru)
+        mrc_lru_misses(s->lru, t->depth, t->n, misses);
+    for (uint32_t k = 0; k < s->n_seeds; k++) {
+        mrc_sampled_misses(s->sampled[k], t->depth, t->n, one);
+        for (uint32_t i = 0; i < t->n; i++)
+            misses[i] = (uint64_t)((sum[i] += one[i]) / s->n_seeds + 0.5);
     }
 }
 
@@ -226,6 +245,9 @@ static void prepare(const struct mrc_job *job, struct sinks *s, struct mrc_resul
     const struct mrc_curve *c = &res->curve;
     res->wss = job->wss ? mrc_wss_new() : NULL;
     res->heat = job->heat_grain ? mrc_heat_new(job->heat_grain) : NULL;
+    res->nodes = job->placement.n_nodes ? mrc_nodes_new(&job->placement) : NULL;
+    res->auto_sizes = !c->size;
+    res->tiers = job->tiers;
     if (!job->epochs)
         return;
     res->n_epoch_sizes = c->size ? c->n : 32;
@@ -255,6 +277,7 @@ int mrc_job_run(const struct mrc_job *job, struct mrc_results *res, struct diag 
             sampled_points(&s, c);
         else
             exact_points(&s, c);
+        tier_points(&s, &job->tiers, res->tier_misses);
     } else {
         mrc_results_free(res);
     }
@@ -267,11 +290,17 @@ void mrc_results_free(struct mrc_results *res)
     mrc_curve_free(&res->curve);
     mrc_wss_free(res->wss);
     mrc_heat_free(res->heat);
+    mrc_nodes_free(res->nodes);
     for (uint64_t i = 0; i < res->n_epochs; i++)
         free(res->epoch[i].misses);
     free(res->epoch);
     free(res->epoch_size);
     *res = (struct mrc_results){0};
+}
+
+void mrc_results_print_nodes(const struct mrc_results *res, FILE *f)
+{
+    mrc_nodes_print(res->nodes, res->auto_sizes ? NULL : res->curve.size, res->curve.n, f);
 }
 
 void mrc_wss_print(const struct mrc_wss *w, FILE *f)

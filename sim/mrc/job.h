@@ -5,6 +5,8 @@
 
 #include "sim/mrc/curve.h"
 #include "sim/mrc/heat.h"
+#include "sim/mrc/node.h"
+#include "sim/mrc/tier.h"
 #include "sim/mrc/unit.h"
 #include "sim/mrc/wss.h"
 
@@ -17,14 +19,16 @@ struct mrc_job {
     enum mrc_unit_kind unit;
     uint8_t shift; /* log2 of the page size */
     enum mrc_method method;
-    const char *policy;  /* "lru", or a name of sim/mrc/policy.h (exact only) */
-    double rate;         /* sampled only */
-    uint32_t n_seeds;    /* sampled only: >= 2 gives mean and standard error over seeds 1.. in one pass */
-    const char *sizes;   /* "auto" or "N,N,..." */
-    bool dirty;          /* write-backs too (exact lru only) */
-    bool wss;            /* working sets of each window */
-    bool epochs;         /* the curve of each window (exact lru only) */
-    uint64_t heat_grain; /* ids of a region of the heat map; 0 = none is wanted */
+    const char *policy;             /* "lru", or a name of sim/mrc/policy.h (exact only) */
+    double rate;                    /* sampled only */
+    uint32_t n_seeds;               /* sampled only: >= 2 gives mean and standard error over seeds 1.. in one pass */
+    const char *sizes;              /* "auto" or "N,N,..." */
+    bool dirty;                     /* write-backs too (exact lru only) */
+    bool wss;                       /* working sets of each window */
+    bool epochs;                    /* the curve of each window (exact lru only) */
+    uint64_t heat_grain;            /* ids of a region of the heat map; 0 = none is wanted */
+    struct mrc_tiers tiers;         /* n 0 = none are wanted (lru only) */
+    struct mrc_placement placement; /* n_nodes 0 = no curves per node are wanted (exact lru only) */
     enum mrc_clock clock;
     uint64_t window; /* length of a window by that clock; > 0 if wss, epochs or heat */
     /* Called now and then while reading; may be NULL. total_bytes is 0 for a pipe. */
@@ -39,8 +43,12 @@ struct mrc_epoch {
 
 struct mrc_results {
     struct mrc_curve curve;
-    struct mrc_wss *wss;   /* NULL if not asked for */
-    struct mrc_heat *heat; /* NULL if not asked for */
+    struct mrc_wss *wss;                 /* NULL if not asked for */
+    struct mrc_heat *heat;               /* NULL if not asked for */
+    struct mrc_nodes *nodes;             /* NULL if not asked for */
+    struct mrc_tiers tiers;              /* as asked for */
+    uint64_t tier_misses[MRC_MAX_TIERS]; /* of LRU caches as deep as they are */
+    bool auto_sizes;                     /* the curve's sizes are those of auto */
     struct mrc_epoch *epoch;
     uint64_t n_epochs, epoch_cap;
     uint64_t *epoch_size; /* the sizes given, or powers of two for auto */
@@ -51,6 +59,8 @@ struct mrc_results {
 int mrc_job_run(const struct mrc_job *job, struct mrc_results *res, struct diag *d);
 void mrc_results_free(struct mrc_results *res);
 
+/* The table of the nodes, as node.h has it. */
+void mrc_results_print_nodes(const struct mrc_results *res, FILE *f);
 /* "window,accesses,distinct,written" and a line a window. */
 void mrc_wss_print(const struct mrc_wss *w, FILE *f);
 /* "window,size,misses,accesses,miss_ratio" and a line for each size of each window. */

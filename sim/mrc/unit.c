@@ -87,6 +87,18 @@ static void begin(struct mrc_unit *u, const struct trace_rec *r)
     }
 }
 
+uint64_t mrc_unit_address(const struct mrc_unit *u, uint64_t id)
+{
+    switch (u->kind) {
+    case MRC_PAGE:
+        return (id & ((1ull << SPACE_SHIFT) - 1)) << u->shift;
+    case MRC_BLOCK:
+        return (id & ((1ull << SPACE_SHIFT) - 1)) << BLOCK_SHIFT;
+    default:
+        return id;
+    }
+}
+
 uint32_t mrc_unit_ids(struct mrc_unit *u, uint64_t *ids, const struct trace_rec **source, uint32_t max)
 {
     uint32_t n = 0;

@@ -15,6 +15,8 @@ enum mrc_unit_kind {
     MRC_OBJECT, /* one id a record: the object, the first block of a disk request, the address of an access */
 };
 
+#define MRC_BLOCK_BYTES 512
+
 /* Zero-initialise, then set kind and shift. Requests for objects count as one id in every unit. */
 struct mrc_unit {
     enum mrc_unit_kind kind;
@@ -35,5 +37,8 @@ void mrc_unit_records(struct mrc_unit *u, const struct trace_rec *rec, uint32_t 
 /* The next ids, up to max; 0 when the records are used up. source (may be NULL) receives for each id the record it came
  * from. Records that touch no memory, blocks or objects give none. */
 uint32_t mrc_unit_ids(struct mrc_unit *u, uint64_t *ids, const struct trace_rec **source, uint32_t max);
+
+/* The address of an id's first byte: on its disk if it came from there, the object's number for objects. */
+uint64_t mrc_unit_address(const struct mrc_unit *u, uint64_t id);
 
 #endif

@@ -82,6 +82,23 @@ awk -F, 'FNR > 1 && FILENAME ~ /e.csv/ { m[$2] += $3 }
 check "windows add up" $?
 refused "windows of time without times" "has no times" "$QUIRE" mrc "$shipped" --wss "$tmp/x" --window-by ns
 
+# Tiers are points of the curve; the nodes' accesses add up to all.
+"$QUIRE" mrc "$shipped" --sizes 64,192 --by-tier "$tmp/t.csv" --tiers 256KiB,128 --latencies 80,250,9000 --by-node "$tmp/n.csv" \
+    --nodes 4 --place interleave -o "$tmp/m.csv"
+check "tiers and nodes" $?
+awk -F, 'FNR > 1 && FILENAME ~ /m.csv/ { miss[$1] = $2; all = $3 }
+    FNR > 1 && FILENAME ~ /t.csv/ { hits[$1] = $3; ns[$1] = $6 }
+    FNR > 1 && FILENAME ~ /n.csv/ { if (!($1 in seen)) sum += $4; seen[$1] = 1 }
+    END { mean = (hits[1] * 80 + hits[2] * 250 + hits["none"] * 9000) / all
+      exit hits[1] != all - miss[64] || hits[2] != miss[64] - miss[192] || hits["none"] != miss[192] || sum != all ||
+        (ns["all"] - mean) ^ 2 > 1e-5 }' "$tmp/m.csv" "$tmp/t.csv" "$tmp/n.csv"
+check "tiers and nodes add up" $?
+refused "tiers without a table" "go together" "$QUIRE" mrc "$shipped" --tiers 4
+refused "a tier of nothing" "found '0'" "$QUIRE" mrc "$shipped" --tiers 0 --by-tier "$tmp/x"
+refused "latencies missing" "expected 2" "$QUIRE" mrc "$shipped" --tiers 4 --by-tier "$tmp/x" --latencies 3
+refused "no such placement" "expected first-touch" "$QUIRE" mrc "$shipped" --by-node "$tmp/x" --place near
+refused "nodes of a sample" "for method exact" "$QUIRE" mrc "$shipped" --by-node "$tmp/x" --method sampled
+
 # Pictures, and what is no table.
 if command -v gnuplot >/dev/null; then
     for table in m w h; do
