@@ -55,7 +55,7 @@ for f in "$SRCDIR"/tests/fuzz/fuzz_*.c; do
     # shellcheck disable=SC2046
     [ "$FUZZ" != yes ] || clang -std=gnu11 -march=x86-64-v2 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
         -D_GNU_SOURCE -include "$BUILD/config.h" -I"$BUILD" -I"$SRCDIR" -I"$SRCDIR/include" -o "$dir/$name.bin" "$f" \
-        $(find "$SRCDIR/sim" -name '*.c' ! -name main.c) -lz -llzma -lzstd -lxxhash -ljansson -ldl -lm || { bad=1; continue; }
+        $(find "$SRCDIR/sim/base" "$SRCDIR/sim/trace" "$SRCDIR/sim/mrc" -name '*.c' ! -name main.c) -lz -llzma -lzstd -lxxhash -ljansson -ldl -lm || { bad=1; continue; }
     fuzz "$name"
     [ "$name" = fuzz_trace ] || continue
     for format in $formats; do
