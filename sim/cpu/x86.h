@@ -180,7 +180,8 @@ struct x86_bus {
     enum x86_bus_status (*store)(struct x86_cpu *cpu, uint64_t gva, const void *buf, uint32_t len);
     /* Timed models only; may be NULL: an instruction line is fetched. */
     enum x86_bus_status (*fetch)(struct x86_cpu *cpu, uint64_t gva);
-    /* CLFLUSH, CLFLUSHOPT, CLWB (op is an enum flush_op of sim/cache/cache.h); may be NULL: nothing to do. */
+    /* CLFLUSH, CLFLUSHOPT, CLWB of the line that holds gva (op is an enum flush_op of sim/cache/cache.h); may be NULL:
+     * nothing to do. */
     enum x86_bus_status (*flush)(struct x86_cpu *cpu, uint64_t gva, uint32_t op);
     /* A non-temporal store within one line; NULL: as store. */
     enum x86_bus_status (*ntstore)(struct x86_cpu *cpu, uint64_t gva, const void *buf, uint32_t len);

@@ -120,6 +120,11 @@ static void memory_operand(const ZydisDecodedInstruction *in, const ZydisDecoded
     op->index = address_reg(o->mem.index);
     op->shift = o->mem.scale ? (uint8_t)__builtin_ctz(o->mem.scale) : 0;
     op->disp = o->mem.disp.value;
+    if (in->attributes & ZYDIS_ATTRIB_HAS_SIB && in->raw.modrm.mod == 0 && in->raw.sib.base == 5) {
+        /* No base: Zydis 4.0 takes one where REX.B and a 32-bit address meet. */
+        op->base = X86_ZERO;
+        op->disp = in->raw.disp.value;
+    }
     if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP)
         op->disp += (int64_t)(rip + in->length);
     op->seg = o->mem.segment == ZYDIS_REGISTER_FS   ? X86_FS_BASE
@@ -238,7 +243,9 @@ static x86_fn *pick_widen(const ZydisDecodedOperand *o, struct x86_op *op, bool 
     bool mem = op->flags & X86F_MEM;
     if (mem)
         op->flags |= X86F_LOAD;
-    if (from == to) /* MOVSXD r32, r/m32 and r16, r/m16 */
+    if (from > to)
+        return x86_op_movsxd16;
+    if (from == to) /* MOVSXD without REX.W */
         return x86_mov[mem ? X86_RM : X86_RR][log2_size(to)];
     uint32_t kind = from == 1 ? WIDEN_ZX8 : WIDEN_ZX16;
     if (is_signed)
@@ -462,6 +469,13 @@ static void add_insn(struct build *w, const ZydisDecodedInstruction *in, const Z
     *op = (struct x86_op){.len = in->length, .at = b->n_bytes, .ordinal = b->n_insns, .flags = prefix_flags(in)};
     operands(in, o, w->rip, op);
     op->fn = pick(in, o, op, note);
+    if (in->mnemonic == ZYDIS_MNEMONIC_PAUSE && in->raw.rex.B) { /* F3 41 90 is XCHG R8, RAX */
+        op->fn = x86_op_xchg;
+        op->dst = 8 * X86_R8;
+        op->src = 8 * X86_RAX;
+        op->size = in->raw.rex.W ? 8 : in->operand_width == 16 ? 2 : 4;
+        op->flags &= (uint16_t)~X86F_END;
+    }
     uint64_t next = w->rip + in->length, target = next;
     for (uint32_t i = 0; i < in->operand_count_visible; i++)
         if (o[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && o[i].imm.is_relative)

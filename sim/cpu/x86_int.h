@@ -24,6 +24,8 @@ extern x86_fn *const x86_jcc[16], *const x86_setcc[16][2], *const x86_cmov[16][2
 /* CMP and TEST with a conditional jump: NULL where there is none. */
 extern x86_fn *const x86_cmp_jcc[X86_N_KINDS][4][16], *const x86_test_jcc[X86_N_KINDS][4][16];
 
+X86_OP(xchg);
+X86_OP(movsxd16);
 X86_OP(mul);
 X86_OP(imul);
 X86_OP(div);

@@ -316,7 +316,7 @@ bool x86_flush_line(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, 
         x86_issue(cpu, op);
         wait_for_address(cpu, op);
     }
-    enum x86_bus_status status = cpu->bus->flush(cpu, gva & ~(uint64_t)(LINE_BYTES - 1), flush_op);
+    enum x86_bus_status status = cpu->bus->flush(cpu, gva, flush_op);
     return status == X86_BUS_OK ? true : refused(cpu, status);
 }
 

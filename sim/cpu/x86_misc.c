@@ -55,9 +55,8 @@ X86_OP(cmpxchg)
     uint64_t acc = x86_cut(cpu->state.gpr[X86_RAX], n);
     bool is_equal = acc == old;
     uint64_t v = is_equal ? (n == 1 ? R(op->src, uint8_t) : R(op->src, uint64_t)) : old;
-    if (!(op->flags & X86F_MEM) && !is_equal) /* the register keeps all its bits */
-        v = old;
-    if (!x86_put_rm(cpu, op, n, v))
+    /* Memory is written either way; a register that differs keeps all its bits. */
+    if ((is_equal || op->flags & X86F_MEM) && !x86_put_rm(cpu, op, n, v))
         return x86_stop(cpu, op);
     if (!is_equal)
         x86_put_gpr(cpu, 0, n, old);
@@ -286,6 +285,27 @@ SIGN_TO_DX(cwd, 2)
 SIGN_TO_DX(cdq, 4)
 SIGN_TO_DX(cqo, 8)
 
+/* AL = the byte at [RBX + AL]; the decoder gives the operand without its index. */
+X86_OP(xlat)
+{
+    uint64_t gva = cpu->state.gpr[X86_RBX] + R(0, uint8_t);
+    if (op->flags & X86F_ADDR32)
+        gva = (uint32_t)gva;
+    if (!x86_load(cpu, op, gva + cpu->state.gpr[op->seg], &R(0, uint8_t), 1))
+        return x86_stop(cpu, op);
+    return x86_next(op);
+}
+
+/* MOVSXD r16: the processors read 32 bits. */
+X86_OP(movsxd16)
+{
+    uint64_t v;
+    if (!x86_src_gpr(cpu, op, op->size, &v))
+        return x86_stop(cpu, op);
+    x86_put_gpr(cpu, op->dst, 2, v);
+    return x86_next(op);
+}
+
 X86_OP(nop)
 {
     return x86_next(op);
@@ -360,6 +380,7 @@ const struct x86_form x86_int_forms[] = {
     F(CWD, cwd, 0),
     F(CDQ, cdq, 0),
     F(CQO, cqo, 0),
+    F(XLAT, xlat, 0),
     F(NOP, nop, 0),
     F(ENDBR64, nop, 0),
     F(ENDBR32, nop, 0),
