@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Timing of one core, model `block`: instructions issue at a fixed rate; a load that misses the L1 goes on in the
- * background while a miss buffer is free and the reorder buffer has room; stores leave in order through a store buffer.
- * What it answers is when the next instruction may issue. */
+ * background while a miss buffer is free and the reorder buffer has room; stores and flushes leave in order through a
+ * store buffer; stores that miss and non-temporal stores hold miss buffers too. What it answers is when the next
+ * instruction may issue. */
 #ifndef QUIRE_CPU_CORE_H
 #define QUIRE_CPU_CORE_H
 
@@ -15,11 +16,15 @@
 struct core_conf {
     uint64_t hz;            /* core clock */
     uint64_t ipc_milli;     /* instructions a cycle without misses, in thousandths */
-    uint64_t miss_buffers;  /* loads that may be outstanding beyond the L1 */
+    uint64_t miss_buffers;  /* lines that may be on their way to or from the L1: misses and non-temporal stores */
+    uint64_t nt_buffers;    /* of these, non-temporal stores */
     uint64_t rob;           /* instructions that may wait behind the oldest outstanding load */
     uint64_t store_buffer;  /* stores that may wait for their line */
-    uint64_t sfence_cycles; /* a fence that has nothing to wait for */
-    uint64_t flush_cycles;  /* issue cost of CLWB/CLFLUSHOPT; CLFLUSH is serialised behind itself */
+    uint64_t store_miss_ps; /* a store that missed holds the head of the store buffer so long */
+    uint64_t sfence_cycles, mfence_cycles; /* fences that have nothing to wait for */
+    uint64_t flush_cycles;                 /* issue of a flush */
+    uint64_t clflush_ps, clflushopt_ps;    /* how long one holds the head of the store buffer; CLWB of a dirty line
+                                              as CLFLUSHOPT */
 };
 extern const struct conf_key core_keys[];
 
@@ -43,8 +48,9 @@ struct core {
     ps_t last_load_ps;    /* when the youngest load's data is there: for dependent loads */
     ps_t stores_done_ps;  /* when the youngest store has left the buffer */
     ps_t flushes_done_ps; /* when all flushes and non-temporal stores so far are accepted by their controllers */
-    uint32_t miss_head, miss_n, store_head, store_n;
-    struct core_miss miss[CORE_MAX_MISSES];
+    uint32_t miss_head, miss_n, fill_head, fill_n, store_head, store_n;
+    struct core_miss miss[CORE_MAX_MISSES]; /* loads, in order */
+    ps_t fill_ps[CORE_MAX_MISSES];          /* store misses and non-temporal stores, in order */
     ps_t store_ps[CORE_MAX_STORES];
     struct core_stats stats;
 };
@@ -83,22 +89,51 @@ static inline void core_retire(struct core *c)
     }
 }
 
+static inline void core_pop_miss(struct core *c)
+{
+    core_wait(c, c->miss[c->miss_head].done_ps);
+    c->miss_head = (c->miss_head + 1) & (CORE_MAX_MISSES - 1);
+    c->miss_n--;
+}
+
+static inline void core_pop_fill(struct core *c)
+{
+    core_wait(c, c->fill_ps[c->fill_head]);
+    c->fill_head = (c->fill_head + 1) & (CORE_MAX_MISSES - 1);
+    c->fill_n--;
+}
+
+void core_wait_fill(struct core *c, uint64_t max_fills);
+/* Called before a request that leaves the L1: waits until a miss buffer is free. max_fills: how many of them may be of
+ * writes. */
+static inline void core_need_fill(struct core *c, uint64_t max_fills)
+{
+    if (unlikely(c->miss_n + c->fill_n >= c->conf.miss_buffers || c->fill_n >= max_fills))
+        core_wait_fill(c, max_fills);
+}
+
 /* A load that started now is done at done_ps; l1_ps is what a hit would have taken. */
 static inline void core_load(struct core *c, ps_t done_ps, ps_t l1_ps)
 {
     c->last_load_ps = done_ps;
     if (done_ps <= c->now_ps + l1_ps)
         return;
-    if (c->miss_n == c->conf.miss_buffers) {
-        core_wait(c, c->miss[c->miss_head].done_ps);
-        c->miss_head = (c->miss_head + 1) & (CORE_MAX_MISSES - 1);
-        c->miss_n--;
-    }
+    if (c->miss_n == c->conf.miss_buffers)
+        core_pop_miss(c);
     c->miss[(c->miss_head + c->miss_n++) & (CORE_MAX_MISSES - 1)] = (struct core_miss){done_ps, c->stats.instructions};
 }
 
-/* A store whose line is writable at done_ps: it leaves the buffer behind the ones before it. */
-static inline void core_store(struct core *c, ps_t done_ps)
+/* A write holds a miss buffer until done_ps. */
+static inline void core_fill(struct core *c, ps_t done_ps)
+{
+    if (c->fill_n == CORE_MAX_MISSES)
+        core_pop_fill(c);
+    c->fill_ps[(c->fill_head + c->fill_n++) & (CORE_MAX_MISSES - 1)] = done_ps;
+}
+
+/* An entry of the store buffer that leaves it behind the ones before: hold_ps after they have, and not before done_ps.
+ */
+static inline void core_store_held(struct core *c, ps_t done_ps, ps_t hold_ps)
 {
     while (c->store_n && c->store_ps[c->store_head] <= c->now_ps) {
         c->store_head = (c->store_head + 1) & (CORE_MAX_STORES - 1);
@@ -109,8 +144,21 @@ static inline void core_store(struct core *c, ps_t done_ps)
         c->store_head = (c->store_head + 1) & (CORE_MAX_STORES - 1);
         c->store_n--;
     }
-    c->stores_done_ps = max_u64(c->stores_done_ps + c->cycle_ps, done_ps);
+    c->stores_done_ps = max_u64(c->stores_done_ps + hold_ps, done_ps);
     c->store_ps[(c->store_head + c->store_n++) & (CORE_MAX_STORES - 1)] = c->stores_done_ps;
+}
+
+/* A store whose line is writable at done_ps. */
+static inline void core_store(struct core *c, ps_t done_ps)
+{
+    core_store_held(c, done_ps, c->cycle_ps);
+}
+
+/* A store that missed the private caches. */
+static inline void core_store_miss(struct core *c, ps_t done_ps)
+{
+    core_fill(c, done_ps);
+    core_store_held(c, done_ps, c->conf.store_miss_ps);
 }
 
 /* Everything outstanding has to be done: an exit, a serialising instruction. */

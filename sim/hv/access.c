@@ -315,7 +315,13 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
         if (stop)
             return stop < 0 ? -1 : 0;
     }
-    ps_t done = cache_access(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, r.done_ps);
+    ps_t done, asked = r.done_ps;
+    uint64_t line = r.hpa >> LINE_SHIFT;
+    if (!cache_l1_hit(hv->caches, v->cpu, line, op, asked, &done)) {
+        core_need_fill(core, UINT64_MAX);
+        asked = max_u64(asked, core->now_ps);
+        done = cache_l1_miss(hv->caches, v->cpu, line, op, asked);
+    }
     bool is_local = mem_region_at(hv->mem, r.hpa)->node == cpu->node;
     core->stats.accesses++;
     vm->stats.accesses++;
@@ -323,7 +329,10 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
     vm->stats.remote_accesses += !is_local;
     if (op == CACHE_WRITE) {
         vm->stats.writes++;
-        core_store(core, done);
+        if (done > asked + hv->caches->l2_ps)
+            core_store_miss(core, done);
+        else
+            core_store(core, done);
         if (unlikely(r.value & TLB_PMEM))
             pmem_stored(v, r.hpa, data, len);
         else if (data)
@@ -359,21 +368,33 @@ static int translate(struct vcpu *v, uint64_t gva, enum cache_op op, struct mmu_
     return status == MMU_OK ? 0 : resolve(v, gva, op, status, r);
 }
 
+/* How long a flush holds the head of the store buffer. */
+static ps_t flush_hold(const struct core *core, enum flush_op op, bool was_dirty)
+{
+    if (op == FLUSH_CLFLUSH)
+        return core->conf.clflush_ps;
+    return op == FLUSH_CLFLUSHOPT || was_dirty ? core->conf.clflushopt_ps : 0;
+}
+
 int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
 {
     struct hv *hv = v->vm->hv;
     struct core *core = &vcpu_cpu(v)->core;
+    const uint64_t *write_backs = &hv->caches->core[v->cpu].stats.flush_writebacks, before = *write_backs;
     struct mmu_result r;
     int stop = translate(v, gva, CACHE_READ, &r);
     if (stop)
         return stop < 0 ? -1 : 0;
-    core->now_ps += hv->cpu[v->cpu].core.conf.flush_cycles * core->cycle_ps;
+    core->now_ps += core->conf.flush_cycles * core->cycle_ps;
     /* A flush is ordered behind older stores to its line (SDM volume 1, 11.4.4). */
     ps_t start = max_u64(r.done_ps, core->stores_done_ps);
     ps_t done = cache_flush(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, start);
     core->flushes_done_ps = max_u64(core->flushes_done_ps, done);
+    ps_t hold = flush_hold(core, op, *write_backs != before);
+    if (hold)
+        core_store_held(core, start + hold, hold);
     if (op == FLUSH_CLFLUSH) /* ordered with every other store and CLFLUSH */
-        core_wait(core, done);
+        core_wait(core, max_u64(done, core->stores_done_ps));
     if (r.value & TLB_PMEM) {
         durable_flush(v, r.hpa >> LINE_SHIFT);
         hv_pmem_event(hv, core->now_ps);
@@ -401,8 +422,11 @@ int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data)
         frame_pmem(hv->mem, r.hpa >> PAGE_SHIFT)->cur[line & 63]++;
     if (data)
         frame_write(hv->mem, r.hpa & ~(uint64_t)(LINE_BYTES - 1), data, LINE_BYTES);
+    core_need_fill(&cpu->core, cpu->core.conf.nt_buffers);
+    r.done_ps = max_u64(r.done_ps, cpu->core.now_ps);
     ps_t done = cache_ntstore(hv->caches, v->cpu, line, r.done_ps);
     core_store(&cpu->core, r.done_ps);
+    core_fill(&cpu->core, done);
     cpu->core.flushes_done_ps = max_u64(cpu->core.flushes_done_ps, done);
     if (unlikely(hv->golden_counts))
         golden(v, owner_gfn(frame_at(hv->mem, r.hpa >> PAGE_SHIFT)->owner));
