@@ -4,56 +4,36 @@
 #include "sim/base/diag.h"
 
 #include <math.h>
-#include <stdlib.h>
 
-struct zipf {
-    uint32_t n;
-    uint32_t *alias;
-    double *keep; /* probability of staying at a rank rather than going to its alias */
-};
-
-struct zipf *zipf_new(uint32_t n, double skew)
+/* H is an integral of x^-skew, h_inverse its inverse. */
+static double h(const struct zipf *z, double x)
 {
-    CHECK(n > 0 && n <= 1u << 31);
-    struct zipf *z = xmalloc(sizeof *z);
-    *z = (struct zipf){n, xmalloc(n * sizeof *z->alias), xmalloc(n * sizeof *z->keep)};
-    uint32_t *stack = xmalloc(n * sizeof *stack), small = 0, large = n;
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++)
-        sum += z->keep[i] = pow((double)i + 1, -skew);
-    for (uint32_t i = 0; i < n; i++) { /* ranks below the mean from the left, the others from the right */
-        z->keep[i] *= (double)n / sum;
-        stack[z->keep[i] < 1 ? small++ : --large] = i;
-    }
-    uint32_t top = n; /* the right stack is stack[large..n); its top is stack[large] */
-    while (small > 0 && large < top) {
-        uint32_t s = stack[--small], l = stack[large];
-        z->alias[s] = l;
-        z->keep[l] -= 1 - z->keep[s];
-        if (z->keep[l] < 1) {
-            large++;
-            stack[small++] = l;
-        }
-    }
-    while (small > 0)
-        z->keep[stack[--small]] = 1;
-    for (; large < top; large++)
-        z->keep[stack[large]] = 1;
-    free(stack);
-    return z;
+    double u = 1.0 - z->skew;
+    return fabs(u) < 1e-9 ? log(x) : (pow(x, u) - 1.0) / u;
 }
 
-void zipf_free(struct zipf *z)
+static double h_inverse(const struct zipf *z, double y)
 {
-    if (!z)
-        return;
-    free(z->alias);
-    free(z->keep);
-    free(z);
+    double u = 1.0 - z->skew;
+    return fabs(u) < 1e-9 ? exp(y) : pow(1.0 + y * u, 1.0 / u);
 }
 
-uint32_t zipf_draw(const struct zipf *z, struct rng *r)
+void zipf_init(struct zipf *z, uint64_t n, double skew)
 {
-    uint32_t i = (uint32_t)rng_below(r, z->n);
-    return rng_unit(r) < z->keep[i] ? i : z->alias[i];
+    CHECK(n > 0 && skew >= 0);
+    *z = (struct zipf){.n = n, .skew = skew};
+    z->h_first = h(z, 1.5) - 1.0;
+    z->h_last = h(z, (double)n + 0.5);
+    z->cut = 2.0 - h_inverse(z, h(z, 2.5) - pow(2.0, -skew));
+}
+
+uint64_t zipf_draw(const struct zipf *z, struct rng *r)
+{
+    for (;;) {
+        double u = z->h_last + rng_unit(r) * (z->h_first - z->h_last);
+        double x = h_inverse(z, u), k = floor(x + 0.5);
+        k = k < 1.0 ? 1.0 : k > (double)z->n ? (double)z->n : k;
+        if (k - x <= z->cut || u >= h(z, k + 0.5) - pow(k, -z->skew))
+            return (uint64_t)k - 1;
+    }
 }

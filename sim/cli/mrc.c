@@ -60,9 +60,15 @@ static int clock_named(const char *name, enum mrc_clock *clock, struct diag *d)
     return fail(d, "--window-by: found '%s', expected records, instructions or ns", name);
 }
 
-static void on_progress(void *ctx, uint64_t done, uint64_t total)
+static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t total)
 {
-    meter_show(ctx, done, total);
+    struct meter *m = ctx;
+    if (m->what && strcmp(m->what, what) != 0) {
+        meter_end(m);
+        *m = (struct meter){0};
+    }
+    m->what = what;
+    meter_show(m, done, total);
 }
 
 static void print_json(const struct mrc_curve *c, FILE *f)
@@ -161,7 +167,7 @@ static int check_names(const struct mrc_args *a, struct mrc_job *job, struct dia
 
 static int run(const struct mrc_args *a, const char *path, struct diag *d)
 {
-    struct meter meter = {.what = "reading"};
+    struct meter meter = {0};
     struct mrc_job job = {.path = path,
                           .trace = {.format = a->format, .columns = a->columns, .skip = a->skip, .limit = a->limit},
                           .policy = a->policy,

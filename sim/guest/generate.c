@@ -2,7 +2,8 @@
 /* Generators: records made as they are needed, the same for the same (seed, VM, vCPU). */
 #include "sim/guest/guest.h"
 
-#include <math.h>
+#include "sim/base/zipf.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@ struct generator {
     uint64_t position;  /* stream, chase, log: next offset */
     uint64_t step;      /* log-append: lines of the current record done; phase: operations done */
     uint64_t pages, lines;
-    double zipf_s, zipf_h_first, zipf_h_last, zipf_cut;
+    struct zipf zipf; /* over the pages */
 };
 
 /* A bijection of [0, n): four Feistel rounds over the next even power of two, repeated until the value falls below n.
@@ -38,40 +39,6 @@ static uint64_t scatter(uint64_t x, uint64_t n, uint64_t salt)
         x = left << half | right;
     } while (x >= n);
     return x;
-}
-
-/* Zipf ranks by rejection-inversion: W. Hoermann and G. Derflinger, "Rejection-inversion to generate variates from
- * monotone discrete distributions", ACM TOMACS 6(3), 1996. H is an integral of x^-s, H_inverse its inverse. */
-static double zipf_h(const struct generator *g, double x)
-{
-    double u = 1.0 - g->zipf_s;
-    return fabs(u) < 1e-9 ? log(x) : (pow(x, u) - 1.0) / u;
-}
-
-static double zipf_h_inverse(const struct generator *g, double y)
-{
-    double u = 1.0 - g->zipf_s;
-    return fabs(u) < 1e-9 ? exp(y) : pow(1.0 + y * u, 1.0 / u);
-}
-
-static void zipf_init(struct generator *g, uint64_t n)
-{
-    g->zipf_s = (double)g->conf->zipf_ppm / 1e6;
-    g->zipf_h_first = zipf_h(g, 1.5) - 1.0;
-    g->zipf_h_last = zipf_h(g, (double)n + 0.5);
-    g->zipf_cut = 2.0 - zipf_h_inverse(g, zipf_h(g, 2.5) - pow(2.0, -g->zipf_s));
-}
-
-/* Rank in [0, n). */
-static uint64_t zipf_rank(struct generator *g, uint64_t n)
-{
-    for (;;) {
-        double u = g->zipf_h_last + rng_unit(&g->rng) * (g->zipf_h_first - g->zipf_h_last);
-        double x = zipf_h_inverse(g, u), k = floor(x + 0.5);
-        k = k < 1.0 ? 1.0 : k > (double)n ? (double)n : k;
-        if (k - x <= g->zipf_cut || u >= zipf_h(g, k + 0.5) - pow(k, -g->zipf_s))
-            return (uint64_t)k - 1;
-    }
 }
 
 static struct trace_rec make(const struct generator *g, uint8_t kind, uint64_t addr, uint16_t size)
@@ -110,7 +77,7 @@ static struct trace_rec next_chase(struct generator *g)
 
 static struct trace_rec zipf_in(struct generator *g, uint64_t salt)
 {
-    uint64_t page = scatter(zipf_rank(g, g->pages), g->pages, salt);
+    uint64_t page = scatter(zipf_draw(&g->zipf, &g->rng), g->pages, salt);
     return touch(g, page * PAGE_BYTES + rng_below(&g->rng, PAGE_BYTES / 8) * 8);
 }
 
@@ -194,7 +161,7 @@ struct generator *generator_new(const char *name, const struct vm_conf *conf, ui
                             .pages = conf->footprint_bytes / PAGE_BYTES,
                             .lines = conf->footprint_bytes / LINE_BYTES};
     rng_init(&g->rng, seed, stream);
-    zipf_init(g, g->pages);
+    zipf_init(&g->zipf, g->pages, (double)conf->zipf_ppm / 1e6);
     free(stream);
     return g;
 }

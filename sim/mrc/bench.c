@@ -20,13 +20,13 @@
 
 static uint64_t *zipf_ids(uint64_t n)
 {
-    struct zipf *z = zipf_new(IDS, 0.9);
+    struct zipf z;
     struct rng r;
+    zipf_init(&z, IDS, 0.9);
     rng_init(&r, 1, "bench_mrc");
     uint64_t *ids = xmalloc(n * sizeof *ids);
     for (uint64_t i = 0; i < n; i++)
-        ids[i] = hash64(zipf_draw(z, &r)); /* ids without structure */
-    zipf_free(z);
+        ids[i] = hash64(zipf_draw(&z, &r)); /* ids without structure */
     return ids;
 }
 

@@ -163,7 +163,7 @@ static int read_trace(const struct mrc_job *job, struct sinks *s, struct mrc_res
         while (!slowly && (k = mrc_unit_ids(&u, ids, NULL, BATCH)) > 0)
             feed(s, ids, k);
         if ((++batches & 1023) == 0 && job->progress)
-            job->progress(job->progress_ctx, trace_bytes_done(r), trace_bytes_total(r));
+            job->progress(job->progress_ctx, "reading", trace_bytes_done(r), trace_bytes_total(r));
     }
     if (n == 0 && job->epochs && mrc_lru_accesses(s->lru) > s->accesses_before)
         close_epoch(s, res);
@@ -172,13 +172,16 @@ static int read_trace(const struct mrc_job *job, struct sinks *s, struct mrc_res
     return n;
 }
 
-static void exact_points(struct sinks *s, struct mrc_curve *c)
+static void exact_points(const struct mrc_job *job, struct sinks *s, struct mrc_curve *c)
 {
     c->misses = xmalloc((c->n + 1) * sizeof *c->misses);
     if (s->lru)
         mrc_lru_misses(s->lru, c->size, c->n, c->misses);
-    else
-        mrc_sequence_misses(s->sequence, s->policy, c->size, c->n, c->misses);
+    for (uint64_t i = 0; i < c->n && s->sequence; i++) {
+        mrc_sequence_misses(s->sequence, s->policy, &c->size[i], 1, &c->misses[i]);
+        if (job->progress)
+            job->progress(job->progress_ctx, "simulating", i + 1, c->n);
+    }
     if (s->dirty) {
         c->writebacks = xmalloc((c->n + 1) * sizeof *c->writebacks);
         mrc_dirty_writebacks(s->dirty, c->size, c->n, c->writebacks);
@@ -276,7 +279,7 @@ int mrc_job_run(const struct mrc_job *job, struct mrc_results *res, struct diag 
         if (s.n_seeds)
             sampled_points(&s, c);
         else
-            exact_points(&s, c);
+            exact_points(job, &s, c);
         tier_points(&s, &job->tiers, res->tier_misses);
     } else {
         mrc_results_free(res);

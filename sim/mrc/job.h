@@ -31,8 +31,8 @@ struct mrc_job {
     struct mrc_placement placement; /* n_nodes 0 = no curves per node are wanted (exact lru only) */
     enum mrc_clock clock;
     uint64_t window; /* length of a window by that clock; > 0 if wss, epochs or heat */
-    /* Called now and then while reading; may be NULL. total_bytes is 0 for a pipe. */
-    void (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
+    /* Called now and then; may be NULL. what: "reading" (bytes; total 0 for a pipe) or "simulating" (caches). */
+    void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
     void *progress_ctx;
 };
 

@@ -44,17 +44,17 @@ static int write_trace(const char *path, const char *format, enum trace_pack pac
 {
     const struct trace_writer_options opt = {.format = format, .pack = pack, .has_time = make == make_timed};
     struct trace_writer *w = trace_writer_new(path, &opt, d);
-    struct zipf *z = zipf_new(1000000, 0.9);
+    struct zipf z;
     struct rng r;
     struct trace_rec rec[BATCH];
     int rc = w ? 0 : -1;
+    zipf_init(&z, 1000000, 0.9);
     rng_init(&r, 1, "bench_trace");
     for (uint64_t i = 0; i < n && rc == 0; i += BATCH) {
         for (uint32_t k = 0; k < BATCH; k++)
-            make(zipf_draw(z, &r), i + k, &rec[k]);
+            make((uint32_t)zipf_draw(&z, &r), i + k, &rec[k]);
         rc = trace_write(w, rec, BATCH, d);
     }
-    zipf_free(z);
     if (rc == 0)
         return trace_writer_finish(w, d);
     trace_writer_abort(w);

@@ -15,7 +15,7 @@ struct feeder {
     struct mrc_lru *exact;
     struct mrc_sampled *sampled;
     struct rng rng;
-    struct zipf *zipf; /* 0.9 over 600,000 */
+    struct zipf zipf; /* 0.9 over 600,000 */
     uint64_t id[1024];
     uint32_t n;
 };
@@ -40,7 +40,7 @@ static void loop(struct feeder *f, uint64_t family, uint64_t ids, uint64_t n)
 static void zipf(struct feeder *f, uint64_t family, uint64_t n)
 {
     for (uint64_t i = 0; i < n; i++)
-        put(f, (family << 40) ^ hash64(zipf_draw(f->zipf, &f->rng)));
+        put(f, (family << 40) ^ hash64(zipf_draw(&f->zipf, &f->rng)));
 }
 
 static bool with_chance(struct feeder *f, double p)
@@ -69,7 +69,7 @@ static void loops_of_many_sizes(struct feeder *f)
 static void loop_among_zipf(struct feeder *f)
 {
     for (uint64_t i = 0; i < 3000000; i++)
-        put(f, with_chance(f, 0.5) ? i % 300000 : hash64(zipf_draw(f->zipf, &f->rng)));
+        put(f, with_chance(f, 0.5) ? i % 300000 : hash64(zipf_draw(&f->zipf, &f->rng)));
 }
 static void small_loop_among_strangers(struct feeder *f)
 {
@@ -194,15 +194,14 @@ static void judge(struct feeder *f, const char *name)
 
 Test(sampled_streams, errors_stay_in_their_band)
 {
-    struct zipf *z = zipf_new(600000, 0.9);
     for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
         struct mrc_sampled_options o = mrc_sampled_defaults(0.01, 1);
-        struct feeder f = {.exact = mrc_lru_new(), .sampled = mrc_sampled_new(&o), .zipf = z};
+        struct feeder f = {.exact = mrc_lru_new(), .sampled = mrc_sampled_new(&o)};
         rng_init(&f.rng, i, "streams");
+        zipf_init(&f.zipf, 600000, 0.9);
         streams[i].feed(&f);
         judge(&f, streams[i].name);
         mrc_lru_free(f.exact);
         mrc_sampled_free(f.sampled);
     }
-    zipf_free(z);
 }
