@@ -198,7 +198,8 @@ struct quire_core {
     uint64_t (*now_ps)(const struct quire_core *c);
     /* Uniform in [0, n), n > 0, from the policy's random stream of that name. */
     uint64_t (*random)(const struct quire_core *c, const char *stream, uint64_t n);
-    /* Calls hooks.timer at now + delay_ps, then every period_ps (0: once). The hook's work is charged to cpu. */
+    /* Calls hooks.timer at now + delay_ps, then every period_ps (0: once). The hook's work is charged to cpu; where it
+     * takes longer than the period, the times that it missed are left out. */
     quire_timer (*timer_start)(const struct quire_core *c, uint64_t delay_ps, uint64_t period_ps, uint32_t cpu,
                                uint64_t cookie);
     int32_t (*timer_stop)(const struct quire_core *c, quire_timer t);

@@ -21,6 +21,11 @@ static void op_timer_at(void *m, ps_t at_ps, uint64_t id)
     heap_push(&((struct hv *)m)->events, at_ps, EVENT_TIMER, id);
 }
 
+static ps_t op_cpu_ps(void *m, uint32_t cpu)
+{
+    return ((struct hv *)m)->cpu[cpu].core.now_ps;
+}
+
 static void op_series(void *m, const char *name, const char *label, const char *x_name, double x, double y)
 {
     struct hv *hv = m;
@@ -378,6 +383,7 @@ const struct plugin_ops hv_plugin_ops = {
     .now_ps = op_now,
     .charge = op_charge,
     .timer_at = op_timer_at,
+    .cpu_ps = op_cpu_ps,
     .series = op_series,
     .taint = op_taint,
     .release_roles = op_release_roles,

@@ -324,6 +324,20 @@ bool plugin_host_flush(struct plugin_host *h, uint32_t vm, struct quire_flush f,
     return true;
 }
 
+/* The hook took longer than the period of its timer: what was missed is not made up for, or the vCPUs of that CPU would
+ * never run again. */
+static void skip_missed(struct plugin_host *h, uint64_t id)
+{
+    struct plugin_timer *t = &h->timer[(uint32_t)id];
+    if (t->owner == NULL || t->generation != id >> 32 || t->period_ps == 0 || h->ops->cpu_ps == NULL)
+        return;
+    ps_t clock = h->ops->cpu_ps(h->machine, t->cpu);
+    if (t->at_ps > clock)
+        return;
+    t->at_ps += ((clock - t->at_ps) / t->period_ps + 1) * t->period_ps;
+    h->ops->timer_at(h->machine, t->at_ps, id);
+}
+
 void plugin_host_timer(struct plugin_host *h, uint64_t id)
 {
     uint32_t i = (uint32_t)id;
@@ -342,6 +356,7 @@ void plugin_host_timer(struct plugin_host *h, uint64_t id)
     }
     if (has_hook(c.policy, HOOK_TIMER))
         call(h, &c);
+    skip_missed(h, id);
 }
 
 void plugin_host_done(struct plugin_host *h, uint32_t vm, uint32_t cpu, struct quire_done d)

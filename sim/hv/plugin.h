@@ -63,6 +63,8 @@ struct plugin_ops {
     void (*charge)(void *m, uint32_t cpu, uint64_t cycles);
     /* The host wants plugin_host_timer(id) at that time; ids may be announced more than once. */
     void (*timer_at)(void *m, ps_t at_ps, uint64_t id);
+    /* The clock of a CPU, with what was charged to it; NULL: hooks take no time (optional). */
+    ps_t (*cpu_ps)(void *m, uint32_t cpu);
     /* A point of series.csv. label is printable; x and y are finite. */
     void (*series)(void *m, const char *name, const char *label, const char *x_name, double x, double y);
     void (*taint)(void *m, const char *word); /* a result that must say so: "oracle" */

@@ -14,6 +14,11 @@ static const char *const plot_kinds[] = {"line", "scatter", "bars", NULL};
 #define FIELD(name) .offset = offsetof(struct plot, name)
 const struct conf_key plot_keys[] = {
     {.name = "x", .type = CONF_STRING, FIELD(x), .def = "", .help = "the sweep along the horizontal axis"},
+    {.name = "against",
+     .type = CONF_STRING,
+     FIELD(against),
+     .def = "",
+     .help = "a key of the results along the horizontal axis, instead of a sweep"},
     {.name = "y", .type = CONF_LIST, FIELD(y), .def = "", .help = "the key, or keys, that are drawn"},
     {.name = "series", .type = CONF_STRING, FIELD(series), .def = "", .help = "draw this series of the runs instead"},
     {.name = "group", .type = CONF_LIST, FIELD(group), .def = "", .help = "sweeps whose values are lines of their own"},
@@ -74,7 +79,9 @@ static int check_one(const struct study *s, const struct conf_section *sec, stru
     if (!is_file_name(conf_title(sec)))
         rc |= fail(d, "%s: found the title \"%.60s\", expected a word of letters, digits, - and _", where,
                    conf_title(sec));
-    if (!*p.series && study_axis(s, p.x) < 0)
+    if (*p.against && (*p.x || *p.series || p.kind == PLOT_BARS))
+        rc |= fail(d, "%s against: found it beside x, series or bars, expected one of them", where);
+    if (!*p.series && !*p.against && study_axis(s, p.x) < 0)
         rc |= fail(d, "%s x: found \"%s\", expected the title of a sweep", where, p.x);
     if (*p.series ? p.y->n || *p.x : !p.y->n)
         rc |= fail(d, "%s y: found %s, expected x and y, or series", where,
@@ -227,6 +234,38 @@ static void line_name(const struct collector *c, const struct grid_row *r, const
         snprintf(buf + len, size - len, "%s%s", len ? ", " : "", extra);
 }
 
+static int no_key(const struct collector *c, const char *what, const char *key, struct diag *d)
+{
+    const char *near = conf_nearest(key, (const char *const *)c->g->col, c->g->n_cols);
+    return fail(d, "[plot.%s] %s: found \"%s\", which no run has, expected a key of the results%s%s", c->p->name, what,
+                key, near ? ", perhaps " : "", near ? near : "");
+}
+
+/* One key of the results against another. */
+static int collect_against(struct collector *c, struct diag *d)
+{
+    char name[200];
+    int x_col = grid_col(c->g, c->p->against);
+    if (x_col < 0)
+        return no_key(c, "against", c->p->against, d);
+    for (uint32_t k = 0; k < c->p->y->n; k++) {
+        int col = grid_col(c->g, c->p->y->item[k]);
+        if (col < 0)
+            return no_key(c, "y", c->p->y->item[k], d);
+        char *extra = c->p->y->n > 1 ? plot_key_label(c->p->y->item[k]) : xstrdup("");
+        for (uint32_t i = 0; i < c->g->n_rows; i++) {
+            const struct grid_row *r = &c->g->row[i];
+            double x, y;
+            if (!is_shown(c, r) || !grid_number(r->cell[x_col], &x) || !grid_number(r->cell[col], &y))
+                continue;
+            line_name(c, r, extra, name, sizeof name);
+            add_sample(c, name, x, y);
+        }
+        free(extra);
+    }
+    return 0;
+}
+
 static int collect_results(struct collector *c, struct diag *d)
 {
     char name[200];
@@ -249,11 +288,8 @@ static int collect_results(struct collector *c, struct diag *d)
     }
     for (uint32_t k = 0; k < c->p->y->n; k++) {
         int col = grid_col(c->g, c->p->y->item[k]);
-        if (col < 0) {
-            const char *near = conf_nearest(c->p->y->item[k], (const char *const *)c->g->col, c->g->n_cols);
-            return fail(d, "[plot.%s] y: found \"%s\", which no run has, expected a key of the results%s%s", c->p->name,
-                        c->p->y->item[k], near ? ", perhaps " : "", near ? near : "");
-        }
+        if (col < 0)
+            return no_key(c, "y", c->p->y->item[k], d);
         char *extra = c->p->y->n > 1 ? plot_key_label(c->p->y->item[k]) : xstrdup("");
         for (uint32_t i = 0; i < c->g->n_rows; i++) {
             const struct grid_row *r = &c->g->row[i];
@@ -391,7 +427,7 @@ int plot_collect(const struct plot *p, const struct study *s, const struct grid 
 {
     struct collector c = {.p = p, .s = s, .g = g, .data = data};
     *data = (struct plot_data){0};
-    int rc = *p->series ? collect_curves(&c, out, d) : collect_results(&c, d);
+    int rc = *p->series ? collect_curves(&c, out, d) : *p->against ? collect_against(&c, d) : collect_results(&c, d);
     fold_samples(&c);
     if (rc == 0 && !data->n)
         rc = fail(d, "[plot.%s]: found no points to draw, expected some", p->name);
@@ -408,7 +444,9 @@ int plot_collect(const struct plot *p, const struct study *s, const struct grid 
     simplify_names(data);
     if (*p->xlabel || !data->xlabel) {
         free(data->xlabel);
-        data->xlabel = *p->xlabel ? xstrdup(p->xlabel) : plot_key_label(s->axis[study_axis(s, p->x)].key[0]);
+        data->xlabel = *p->xlabel    ? xstrdup(p->xlabel)
+                       : *p->against ? plot_key_label(p->against)
+                                     : plot_key_label(s->axis[study_axis(s, p->x)].key[0]);
     }
     data->ylabel = *p->ylabel ? xstrdup(p->ylabel) : plot_key_label(*p->series ? p->series : p->y->item[0]);
     return 0;

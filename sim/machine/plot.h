@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a plot section asks for, and the points it shows.
  *   plot "flush" { x = "wpq"  y = "vm.log.flush_p99_ns"  group = "design" }      from the results: x is a sweep
+ *   plot "price" { against = "slowdown_percent"  y = "error_ratio"  group = "method" }      both from the results
  *   plot "share" { series = "local_ratio"  group = "order" }                     curves of the runs' series.csv
  * Every value of the sweeps in group (and every y, or every label of the series) is a line of its own; over the sweep
  * called "seed" the median is drawn, with bars from the smallest to the largest; runs that differ in another sweep must
@@ -15,7 +16,7 @@ enum plot_kind { PLOT_LINE, PLOT_SCATTER, PLOT_BARS };
 
 struct plot {
     const char *name; /* the section's title */
-    const char *x, *series, *title, *xlabel, *ylabel, *caption, *xmax, *ymin, *ymax;
+    const char *x, *against, *series, *title, *xlabel, *ylabel, *caption, *xmax, *ymin, *ymax;
     const struct conf_list *y, *group, *where;
     uint64_t kind, logx, logy, is_wide;
 };
