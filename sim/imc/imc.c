@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* DDR4-2666 CL19: 19 clocks of 0.75 ns for tCL, tRCD and tRP, four for a burst of eight, tRAS 32 ns (JESD79-4). The
- * queue sizes are of the order that public descriptions of server controllers give; they are knobs. */
+/* DDR4-2666V (CL19) of 8 Gb x8 chips, two ranks a channel; times by JESD79-4B's tables of speed bins and core timings,
+ * some given in clocks there and in nanoseconds of 0.75 here. The queue sizes are of the order that public descriptions
+ * of server controllers give; they are knobs. Calibrated: front, t_ccd_w. */
 #define K(field) offsetof(struct imc_conf, field)
 const struct conf_key imc_keys[] = {
     {"controllers", CONF_UINT, K(n_imcs), "2", 1, 8, NULL, "memory controllers a node"},
@@ -15,18 +16,37 @@ const struct conf_key imc_keys[] = {
     {"pmem_interleave", CONF_SIZE, K(pmem_interleave_bytes), "4KiB", 64, 1 << 20, NULL,
      "consecutive bytes of persistent memory on one module (FAST'20: 4 KiB)"},
     {"front", CONF_TIME, K(front_ps), "25ns", 0, 0, NULL, "controller and on-die path of a read, both ways"},
-    {"banks", CONF_UINT, K(banks), "32", 1, IMC_MAX_BANKS, NULL, "banks a channel, all ranks (two ranks of 16)"},
-    {"row", CONF_SIZE, K(row_bytes), "8KiB", 64, 1 << 20, NULL, "row buffer of a bank over all chips of a rank"},
-    {"t_rcd", CONF_TIME, K(t_rcd_ps), "14.25ns", 0, 0, NULL, "activate to read (DDR4-2666 CL19)"},
-    {"t_rp", CONF_TIME, K(t_rp_ps), "14.25ns", 0, 0, NULL, "precharge (DDR4-2666 CL19)"},
-    {"t_cl", CONF_TIME, K(t_cl_ps), "14.25ns", 0, 0, NULL, "read to first data (DDR4-2666 CL19)"},
-    {"t_burst", CONF_TIME, K(t_burst_ps), "3ns", 1, 0, NULL, "one line on the data bus: 64 B at 21.33 GB/s"},
-    {"t_ras", CONF_TIME, K(t_ras_ps), "32ns", 0, 0, NULL, "activate to precharge (JESD79-4)"},
-    {"t_turn", CONF_TIME, K(t_turn_ps), "11.25ns", 0, 0, NULL,
-     "bus turn-around of a write batch, both ways (tWTR and CAS gap)"},
-    {"write_queue", CONF_UINT, K(write_queue), "48", 1, 1024, NULL, "DRAM write queue slots a channel"},
-    {"write_high", CONF_UINT, K(write_high), "36", 1, 1024, NULL, "occupancy that starts a write batch"},
-    {"write_low", CONF_UINT, K(write_low), "12", 0, 1024, NULL, "occupancy at which a write batch ends"},
+    {"ranks", CONF_UINT, K(dram.ranks), "2", 1, DRAM_MAX_RANKS, NULL, "ranks a channel"},
+    {"banks", CONF_UINT, K(dram.banks), "32", 1, DRAM_MAX_BANKS, NULL, "banks a channel, all ranks (two ranks of 16)"},
+    {"row", CONF_SIZE, K(dram.row_bytes), "8KiB", 64, 1 << 20, NULL, "row buffer of a bank over all chips of a rank"},
+    {"page_timeout", CONF_TIME, K(dram.page_ps), "200ns", 0, PS_PER_MS, NULL,
+     "an open row not used for so long is closed; 0us: closed at once"},
+    {"t_ck", CONF_TIME, K(dram.t_ck_ps), "750ps", 100, 10000, NULL,
+     "memory clock; a line takes four: 64 B at 21.33 GB/s (DDR4-2666)"},
+    {"t_cl", CONF_TIME, K(dram.t_cl_ps), "14.25ns", 0, PS_PER_US, NULL, "read to first data (CL19)"},
+    {"t_cwl", CONF_TIME, K(dram.t_cwl_ps), "10.5ns", 0, PS_PER_US, NULL, "write to first data (CWL14)"},
+    {"t_rcd", CONF_TIME, K(dram.t_rcd_ps), "14.25ns", 0, PS_PER_US, NULL, "activate to column command (19 clocks)"},
+    {"t_rp", CONF_TIME, K(dram.t_rp_ps), "14.25ns", 0, PS_PER_US, NULL, "precharge (19 clocks)"},
+    {"t_ras", CONF_TIME, K(dram.t_ras_ps), "32ns", 0, PS_PER_US, NULL, "activate to precharge"},
+    {"t_rtp", CONF_TIME, K(dram.t_rtp_ps), "7.5ns", 0, PS_PER_US, NULL, "read to precharge"},
+    {"t_wr", CONF_TIME, K(dram.t_wr_ps), "15ns", 0, PS_PER_US, NULL, "end of write data to precharge"},
+    {"t_wtr", CONF_TIME, K(dram.t_wtr_ps), "7.5ns", 0, PS_PER_US, NULL,
+     "end of write data to read of the same rank (tWTR_L, taken for all its bank groups)"},
+    {"t_ccd_l", CONF_TIME, K(dram.t_ccd_l_ps), "5ns", 0, PS_PER_US, NULL,
+     "between column commands of a bank group (of different ones: four clocks)"},
+    {"t_ccd_w", CONF_TIME, K(dram.t_ccd_w_ps), "3ns", 0, PS_PER_US, NULL, "between writes of a rank"},
+    {"t_rrd_s", CONF_TIME, K(dram.t_rrd_s_ps), "3ns", 0, PS_PER_US, NULL, "between activates of different bank groups"},
+    {"t_rrd_l", CONF_TIME, K(dram.t_rrd_l_ps), "4.9ns", 0, PS_PER_US, NULL, "between activates of a bank group"},
+    {"t_faw", CONF_TIME, K(dram.t_faw_ps), "21ns", 0, PS_PER_US, NULL, "no more than four activates of a rank in it"},
+    {"t_rank", CONF_TIME, K(dram.t_rank_ps), "1.5ns", 0, PS_PER_US, NULL,
+     "gap on the data bus between bursts of two ranks (two clocks, for the preamble)"},
+    {"t_refi", CONF_TIME, K(dram.t_refi_ps), "7.8us", 0, PS_PER_MS, NULL, "refresh period of a rank; 0us: no refresh"},
+    {"t_rfc", CONF_TIME, K(dram.t_rfc_ps), "350ns", 0, PS_PER_US, NULL, "duration of a refresh (8 Gb)"},
+    {"write_queue", CONF_UINT, K(dram.write_queue), "48", 1, DRAM_MAX_WRITES, NULL, "DRAM write queue slots a channel"},
+    {"write_high", CONF_UINT, K(dram.write_high), "36", 1, DRAM_MAX_WRITES, NULL,
+     "occupancy that starts a write batch"},
+    {"write_low", CONF_UINT, K(dram.write_low), "12", 0, DRAM_MAX_WRITES, NULL,
+     "occupancy at which a write batch ends"},
     {"wpq_entries", CONF_UINT, K(wpq_entries), "64", 1, 4096, NULL,
      "write-pending queue entries for persistent lines, a channel"},
     {"wpq_transfer", CONF_TIME, K(wpq_transfer_ps), "5ns", 1, 0, NULL, "channel time to hand one line to the module"},
@@ -41,15 +61,23 @@ const struct conf_key imc_keys[] = {
 const struct stat_desc chan_stat_desc[] = {
     {"reads", STAT_COUNT, "lines", "line reads (CAS_COUNT.RD)"},
     {"writes", STAT_COUNT, "lines", "line writes (CAS_COUNT.WR)"},
-    {"row_hits", STAT_COUNT, "lines", "reads that found their row open"},
-    {"row_misses", STAT_COUNT, "lines", "reads that activated a row"},
-    {"write_drains", STAT_COUNT, "batches", "write batches (WRITE MAJOR MODE entered)"},
     {"wpq_inserts", STAT_COUNT, "lines", "persistent lines that took a WPQ entry (WPQ_INSERTS)"},
     {"wpq_merges", STAT_COUNT, "lines", "persistent lines that joined an entry not yet sent"},
     {"wpq_full", STAT_COUNT, "lines", "persistent lines that waited for a WPQ entry (WPQ_CYCLES_FULL)"},
     {"wpq_peak", STAT_PEAK, "entries", "largest WPQ occupancy"},
 };
 STATS_COMPLETE(struct chan_stats, chan_stat_desc);
+
+const struct stat_desc dram_stat_desc[] = {
+    {"row_hits", STAT_COUNT, "lines", "reads and writes that found their row open"},
+    {"row_misses", STAT_COUNT, "lines", "reads and writes that activated a row (ACT_COUNT)"},
+    {"row_conflicts", STAT_COUNT, "lines", "of these, those for which another row was closed (PRE_COUNT.PAGE_MISS)"},
+    {"write_drains", STAT_COUNT, "batches", "write batches (WRITE MAJOR MODE entered)"},
+    {"drained", STAT_COUNT, "lines", "line writes that have left the write queue"},
+    {"late", STAT_COUNT, "lines",
+     "reads too far behind the channel's time to be placed, answered as by an idle channel"},
+};
+STATS_COMPLETE(struct dram_stats, dram_stat_desc);
 
 const struct stat_desc imc_stat_desc[] = {
     {"hint_writes", STAT_COUNT, "1", "stores to the controller's flush hint address"},
@@ -65,21 +93,17 @@ static bool is_pow2(uint64_t v)
 int imc_init(struct node_imc *n, const struct imc_conf *conf, const struct nvdimm_conf *pmem, struct mem *mem,
              struct diag *d)
 {
-    if (!is_pow2(conf->banks) || !is_pow2(conf->row_bytes) || !is_pow2(conf->interleave_bytes) ||
-        !is_pow2(conf->pmem_interleave_bytes))
-        return fail(d, "machine.imc: banks, row, interleave and pmem_interleave have to be powers of two");
-    if (conf->write_low >= conf->write_high || conf->write_high > conf->write_queue)
-        return fail(d, "machine.imc: expected write_low < write_high <= write_queue, found %llu, %llu, %llu",
-                    (unsigned long long)conf->write_low, (unsigned long long)conf->write_high,
-                    (unsigned long long)conf->write_queue);
+    const char *wrong = dram_conf_error(&conf->dram);
+    if (wrong)
+        return fail(d, "machine.imc: %s", wrong);
+    if (!is_pow2(conf->interleave_bytes) || !is_pow2(conf->pmem_interleave_bytes))
+        return fail(d, "machine.imc: interleave and pmem_interleave have to be powers of two");
     *n = (struct node_imc){.conf = *conf, .mem = mem, .n_chans = (uint32_t)(conf->n_imcs * conf->n_channels)};
-    n->row_shift = (uint32_t)__builtin_ctzll(conf->row_bytes) - LINE_SHIFT;
-    n->bank_mask = (uint32_t)conf->banks - 1;
-    n->bank_shift = (uint32_t)__builtin_ctzll(conf->banks);
+    n->per_chan = UINT64_MAX / n->n_chans + 1;
     n->chan = xaligned(64, n->n_chans * sizeof *n->chan);
     n->imc = xcalloc(conf->n_imcs, sizeof *n->imc);
     for (uint32_t c = 0; c < n->n_chans; c++) {
-        memset(n->chan[c].open_row, 0xff, sizeof n->chan[c].open_row);
+        dram_init(&n->chan[c].dram, &conf->dram, c, n->n_chans);
         nvdimm_init(&n->chan[c].module, pmem);
         if (pmem->kind != NVDIMM_NONE)
             n->chan[c].wpq = xcalloc(conf->wpq_entries, sizeof(struct wpq_entry));
@@ -110,10 +134,16 @@ static uint32_t alternate(const struct node_imc *n, uint32_t way)
     return way % imcs * chans + way / imcs;
 }
 
+/* block / n_chans: exact below 2^58, with at most 64 channels. */
+static inline uint64_t divide(const struct node_imc *n, uint64_t block)
+{
+    return n->n_chans == 1 ? block : (uint64_t)((unsigned __int128)block * n->per_chan >> 64);
+}
+
 uint32_t imc_channel(const struct node_imc *n, enum mem_kind kind, uint64_t offset_lines, uint64_t *chan_line)
 {
     uint32_t shift = block_shift(n, kind);
-    uint64_t block = offset_lines >> shift, row = block / n->n_chans;
+    uint64_t block = offset_lines >> shift, row = divide(n, block);
     *chan_line = row << shift | (offset_lines & ((1ull << shift) - 1));
     return alternate(n, (uint32_t)(block - row * n->n_chans));
 }
@@ -126,6 +156,9 @@ uint64_t imc_offset(const struct node_imc *n, enum mem_kind kind, uint32_t chan,
     return block << shift | (chan_line & ((1ull << shift) - 1));
 }
 
+/* Lines of an NVDIMM-N lie in rows of their own, above those of the DRAM. */
+#define PMEM_ROWS (1ull << 40)
+
 ps_t imc_read(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t)
 {
     uint64_t chan_line;
@@ -133,7 +166,7 @@ ps_t imc_read(struct node_imc *n, const struct mem_region *r, uint64_t offset_li
     c->stats.reads++;
     if (r->kind == MEM_PMEM && c->module.conf.kind == NVDIMM_OPTANE)
         return nvdimm_read(&c->module, (r->base >> LINE_SHIFT) + offset_lines, t) + n->conf.front_ps;
-    return dram_line(n, c, chan_line, t) + n->conf.front_ps;
+    return dram_read(&c->dram, r->kind == MEM_PMEM ? chan_line | PMEM_ROWS : chan_line, t) + n->conf.front_ps;
 }
 
 ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t)
@@ -143,5 +176,5 @@ ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_l
     c->stats.writes++;
     if (r->kind == MEM_PMEM)
         return wpq_push(n, c, (r->base >> LINE_SHIFT) + offset_lines, t);
-    return dram_write(n, c, t);
+    return dram_write(&c->dram, chan_line, t);
 }

@@ -3,8 +3,7 @@
  * machine with persistent memory one module behind a bounded write-pending queue (WPQ).
  *
  * Latency is returned: every request names the time at which it arrives and is answered with the time at which it is
- * done, from the times when bank, bus and queue slots are next free. Reads go before writes: DRAM writes wait in a
- * write queue and are drained in batches between two watermarks (the effect of FR-FCFS, without a loop over cycles).
+ * done, from what banks, bus and queues have promised already. sim/imc/dram.h says how a channel of DDR4 does that.
  *
  * Persistence: a write-back of a persistent line is safe under ADR once the WPQ has taken it (the accept time), and
  * safe without ADR once it has left the WPQ (the media time). A flush hint write completes when everything that entered
@@ -16,34 +15,32 @@
 #include "sim/base/hist.h"
 #include "sim/base/stats.h"
 #include "sim/base/types.h"
+#include "sim/imc/dram.h"
 #include "sim/mem/mem.h"
 #include "sim/nvdimm/nvdimm.h"
-
-#define IMC_MAX_BANKS 64u
 
 struct imc_conf {
     uint64_t n_imcs;           /* controllers a node */
     uint64_t n_channels;       /* channels a controller */
     uint64_t interleave_bytes; /* consecutive bytes of DRAM on one channel */
     uint64_t pmem_interleave_bytes;
-    uint64_t front_ps;  /* controller pipeline and on-die path of a read, both ways */
-    uint64_t banks;     /* a channel, all ranks; a power of two */
-    uint64_t row_bytes; /* row buffer of a bank */
-    uint64_t t_rcd_ps, t_rp_ps, t_cl_ps, t_burst_ps, t_ras_ps, t_turn_ps;
-    uint64_t write_queue, write_high, write_low; /* DRAM writes: slots and watermarks */
-    uint64_t wpq_entries;                        /* persistent writes a channel */
-    uint64_t wpq_transfer_ps;                    /* channel time to send one line to the module */
-    uint64_t hints;                              /* 1: the host describes flush hint addresses */
-    uint64_t hint_ps;                            /* uncached write to a hint address, without the drain */
+    uint64_t front_ps; /* controller pipeline and on-die path of a read, both ways */
+    struct dram_conf dram;
+    uint64_t wpq_entries;     /* persistent writes a channel */
+    uint64_t wpq_transfer_ps; /* channel time to send one line to the module */
+    uint64_t hints;           /* 1: the host describes flush hint addresses */
+    uint64_t hint_ps;         /* uncached write to a hint address, without the drain */
 };
 extern const struct conf_key imc_keys[];
 
 struct chan_stats {
-    uint64_t reads, writes, row_hits, row_misses, write_drains;
+    uint64_t reads, writes;
     uint64_t wpq_inserts, wpq_merges, wpq_full, wpq_peak;
 };
 extern const struct stat_desc chan_stat_desc[];
 #define CHAN_N_STATS (sizeof(struct chan_stats) / sizeof(uint64_t))
+extern const struct stat_desc dram_stat_desc[];
+#define DRAM_N_STATS (sizeof(struct dram_stats) / sizeof(uint64_t))
 
 struct imc_stats {
     uint64_t hint_writes, hint_wait_ps;
@@ -60,13 +57,8 @@ struct wpq_entry {
 };
 
 struct channel {
-    ps_t bus_free_ps;
-    ps_t bank_free_ps[IMC_MAX_BANKS]; /* next column command */
-    ps_t bank_ras_ps[IMC_MAX_BANKS];  /* earliest precharge of the open row (tRAS) */
-    uint32_t open_row[IMC_MAX_BANKS]; /* ~0: closed */
-    uint32_t n_writes;                /* DRAM writes queued */
-    ps_t drained_ps;                  /* end of the last write batch */
-    struct wpq_entry *wpq;            /* ring; NULL without a persistent module */
+    struct dram dram;
+    struct wpq_entry *wpq; /* ring; NULL without a persistent module */
     uint32_t wpq_head, wpq_n;
     ps_t wpq_bus_free_ps;
     struct nvdimm module;
@@ -77,8 +69,8 @@ struct channel {
 struct node_imc {
     struct imc_conf conf;
     struct mem *mem;
-    uint32_t n_chans; /* n_imcs * n_channels */
-    uint32_t row_shift, bank_mask, bank_shift;
+    uint32_t n_chans;  /* n_imcs * n_channels */
+    uint64_t per_chan; /* 2^64 / n_chans, rounded up: division by multiplication */
     struct channel *chan;
     struct imc_stats *imc; /* n_imcs of them */
 };

@@ -5,10 +5,6 @@
 
 #include "sim/imc/imc.h"
 
-/* sim/imc/ddr4.c: a line of the channel's DRAM at t: when its data has crossed the bus, when the write queue took it.
- */
-ps_t dram_line(struct node_imc *n, struct channel *c, uint64_t chan_line, ps_t t);
-ps_t dram_write(struct node_imc *n, struct channel *c, ps_t t);
 /* sim/imc/wpq.c: a persistent line (host line number) enters the queue: when it is accepted. */
 ps_t wpq_push(struct node_imc *n, struct channel *c, uint64_t line, ps_t t);
 

@@ -250,6 +250,7 @@ static void report_node(struct run *r, uint32_t i)
         uint32_t per = (uint32_t)n->conf.n_channels;
         path = xasprintf("node%u.imc%u.ch%u", i, k / per, k % per);
         stats_walk(path, chan_stat_desc, CHAN_N_STATS, &n->chan[k].stats, result_stat, r->out);
+        stats_walk(path, dram_stat_desc, DRAM_N_STATS, &n->chan[k].dram.stats, result_stat, r->out);
         free(path);
         if (n->chan[k].module.conf.kind != NVDIMM_OPTANE)
             continue;

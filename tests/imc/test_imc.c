@@ -54,29 +54,12 @@ Test(imc, interleaving_is_a_bijection)
             }
 }
 
-Test(imc, row_hit_miss_and_conflict)
+Test(imc, a_read_is_front_and_channel)
 {
     up(1, 1, 4096, 4);
-    const struct imc_conf *k = &node.conf;
-    ps_t hit = k->t_cl_ps + k->t_burst_ps + k->front_ps, t = PS_PER_MS;
-    uint64_t row_lines = k->row_bytes / LINE_BYTES, other = 0;
-    cr_expect_eq(imc_read(&node, dram, 0, t) - t, hit + k->t_rcd_ps);
-    cr_expect_eq(imc_read(&node, dram, 1, 2 * t) - 2 * t, hit);
-    /* Another row of the same bank: the first read that takes a precharge. */
-    for (uint64_t i = 1; i < 4096 && !other; i++)
-        if (imc_read(&node, dram, i * row_lines, (2 + i) * t) - (2 + i) * t == hit + k->t_rcd_ps + k->t_rp_ps)
-            other = i;
-    cr_expect_eq(other, k->banks, "the first row that meets an open one is one round of the banks away");
-    down();
-}
-
-Test(imc, bus_peak_is_a_line_a_burst)
-{
-    up(1, 1, 4096, 4);
-    ps_t last = 0, first = imc_read(&node, dram, 0, 0);
-    for (uint64_t i = 1; i < 128; i++)
-        last = imc_read(&node, dram, i, 0);
-    cr_expect_eq(last - first, 127 * node.conf.t_burst_ps);
+    const struct dram_conf *k = &node.conf.dram;
+    ps_t t = 100 * PS_PER_US / k->t_ck_ps * k->t_ck_ps, closed = k->t_rcd_ps + k->t_cl_ps + 4 * k->t_ck_ps;
+    cr_expect_eq(imc_read(&node, dram, 0, t) - t, closed + node.conf.front_ps);
     down();
 }
 
