@@ -7,6 +7,7 @@
 #include "sim/base/types.h"
 #include "sim/machine/bench.h"
 #include "sim/mrc/bench.h"
+#include "sim/nvdimm/bench.h"
 #include "sim/trace/bench.h"
 
 #include <jansson.h>
@@ -19,6 +20,7 @@ static const struct {
     {"replay", bench_replay},
     {"mrc", bench_mrc},
     {"trace", bench_trace},
+    {"nvdimm", bench_nvdimm},
 };
 
 static void print_table(const struct bench *b)
@@ -55,7 +57,7 @@ int cmd_bench(int argc, char **argv)
         {"json", 0, NULL, ARG_FLAG, &json, "print JSON"},
         {0},
     };
-    const struct args a = {"quire bench [replay|mrc|trace]... [OPTION]...",
+    const struct args a = {"quire bench [replay|mrc|trace|nvdimm]... [OPTION]...",
                            "Measures how fast the simulator runs on this host, in user time of one thread.", table,
                            NULL};
     const char *word[8];
@@ -68,7 +70,7 @@ int cmd_bench(int argc, char **argv)
         while (k < N_ELEMS(benches) && strcmp(benches[k].name, word[i]) != 0)
             k++;
         if (k == N_ELEMS(benches))
-            n = fail(&d, "bench: found '%s', expected replay, mrc or trace", word[i]);
+            n = fail(&d, "bench: found '%s', expected replay, mrc, trace or nvdimm", word[i]);
     }
     if (n < 0 || !(scale > 0)) {
         if (n >= 0)
