@@ -117,10 +117,8 @@ X86_OP(idiv)
     uint32_t n = op->size;
     if (!x86_get_rm(cpu, op, n, false, &v))
         return x86_stop(cpu, op);
-    __int128 d = x86_extend(v, n), a;
-    if (n == 1)
-        a = (int16_t)R(0, uint16_t);
-    else
+    __int128 d = x86_extend(v, n), a = (int16_t)R(0, uint16_t);
+    if (n > 1)
         a = (__int128)((unsigned __int128)(__int128)x86_extend(cpu->state.gpr[X86_RDX], n) << n * 8 |
                        x86_cut(cpu->state.gpr[X86_RAX], n));
     if (d == 0 || (d == -1 && a == (__int128)((unsigned __int128)1 << 127)))

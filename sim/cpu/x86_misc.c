@@ -141,7 +141,8 @@ X86_OP(movbe)
 
 X86_OP(movnti)
 {
-    if (!x86_store_nt(cpu, op, x86_address(cpu, op), &R(op->src, uint64_t), op->size))
+    uint64_t v = R(op->src, uint64_t);
+    if (!x86_store_nt(cpu, op, x86_address(cpu, op), &v, op->size))
         return x86_stop(cpu, op);
     return x86_next(op);
 }
@@ -291,8 +292,10 @@ X86_OP(xlat)
     uint64_t gva = cpu->state.gpr[X86_RBX] + R(0, uint8_t);
     if (op->flags & X86F_ADDR32)
         gva = (uint32_t)gva;
-    if (!x86_load(cpu, op, gva + cpu->state.gpr[op->seg], &R(0, uint8_t), 1))
+    uint8_t v;
+    if (!x86_load(cpu, op, gva + cpu->state.gpr[op->seg], &v, 1))
         return x86_stop(cpu, op);
+    R(0, uint8_t) = v;
     return x86_next(op);
 }
 

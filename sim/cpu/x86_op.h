@@ -110,7 +110,9 @@ const struct x86_op *x86_raise_code(struct x86_cpu *cpu, const struct x86_op *op
 
 /* ---- operands ---- */
 
-#define X86_REG(cpu, offset, type) (*(type *)(void *)((uint8_t *)(cpu)->state.gpr + (offset)))
+/* AH..BH are not aligned for a wider type. */
+#define X86_REG(cpu, offset, type)                                                                                     \
+    (((struct { type v; } __attribute__((packed)) *)(void *)((uint8_t *)(cpu)->state.gpr + (offset)))->v)
 
 /* Linear address of the memory operand. */
 static inline uint64_t x86_address(const struct x86_cpu *cpu, const struct x86_op *op)

@@ -21,7 +21,7 @@
 #define CPUID_7_EBX  (1u << 0 | 1u << 9 | 1u << 19 | 1u << 23 | 1u << 24)
 #define CPUID_7_ECX  (1u << 22) /* RDPID */
 #define CPUID_81_ECX (1u << 0 | 1u << 5 | 1u << 8)
-#define CPUID_81_EDX (CPUID_1_EDX & 0x0183f3ffu & ~(1u << 11)) | 1u << 11 | 1u << 20 | 1u << 26 | 1u << 27 | 1u << 29
+#define CPUID_81_EDX ((CPUID_1_EDX & 0x0183f3ffu) | 1u << 11 | 1u << 20 | 1u << 26 | 1u << 27 | 1u << 29)
 
 struct cpuid {
     uint32_t a, b, c, d;
@@ -45,7 +45,9 @@ static struct cpuid cpuid(const struct x86_cpu *cpu, uint32_t leaf, uint32_t sub
     case 1: /* family 6, model 85, stepping 7: Cascade Lake; CLFLUSH of 64 bytes, APIC id */
         return (struct cpuid){0x50657, cpu->id << 24 | (cpu->n_cpus & 0xff) << 16 | 8 << 8, CPUID_1_ECX, CPUID_1_EDX};
     case 7:
-        return sub ? (struct cpuid){0} : (struct cpuid){0, CPUID_7_EBX, CPUID_7_ECX, 0};
+        if (sub)
+            return (struct cpuid){0};
+        return (struct cpuid){0, CPUID_7_EBX, CPUID_7_ECX, 0};
     case 0x15: /* a crystal of 1 kHz times so many */
         return (struct cpuid){1, khz, 1000, 0};
     case 0x16:

@@ -430,6 +430,9 @@ static void one(struct rng *rng, const struct instance *x, struct flat *f, struc
         t->n_unsupported++;
         return;
     }
+    if (why == X86_STOP_FAULT && f->cpu.fault.vector == X86_PF_FAULT &&
+        f->cpu.fault.cr2 - (DATA - PAGE_BYTES) >= DATA_BYTES + 2 * PAGE_BYTES)
+        return; /* somewhere where this process may have something */
     memcpy(n->c->in, g, sizeof g);
     n->c->flags_in = flags | X86_IF | 2;
     native_run(n, x->bytes, x->in.length);
@@ -469,8 +472,8 @@ Test(x86_native, random_integer_instructions)
         if (cases && t.done[i])
             fprintf(stderr, "%s %u\n", ZydisMnemonicGetString(i), t.done[i]);
     }
-    cr_assert_eq(t.n_bad, 0, "%llu of %llu instances differ", (unsigned long long)t.n_bad,
+    cr_expect_eq(t.n_bad, 0, "%llu of %llu instances differ", (unsigned long long)t.n_bad,
                  (unsigned long long)t.n_done);
-    cr_assert_gt(n_mnemonics, 90, "only %u mnemonics", n_mnemonics);
+    cr_expect_gt(n_mnemonics, 90, "only %u mnemonics", n_mnemonics);
     flat_free(f);
 }
