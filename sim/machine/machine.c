@@ -3,12 +3,14 @@
 
 #include <stdlib.h>
 
-static const struct conf_key name_keys[] = {
-    {"name", CONF_STRING, 0, "default", 0, 0, NULL, "what the machine is called in reports"},
-    {0},
+struct identity {
+    const char *name, *claims;
 };
 const struct conf_key machine_keys[] = {
-    {"name", CONF_STRING, 0, "default", 0, 0, NULL, "what the machine is called in reports"},
+    {"name", CONF_STRING, offsetof(struct identity, name), "default", 0, 0, NULL,
+     "what the machine is called in reports"},
+    {"claims", CONF_STRING, offsetof(struct identity, claims), "1-100", 0, 0, NULL,
+     "rows of published measurements that `quire validate` holds the machine to (docs/validate.md): 1-11 15 17"},
     {0},
 };
 
@@ -27,7 +29,7 @@ const struct conf_schema machine_sections[] = {
 
 int machine_bind(const struct conf_section *s, struct machine_conf *c, struct diag *d)
 {
-    const char *name;
+    struct identity id = {0};
     const struct {
         const char *section;
         const struct conf_key *keys;
@@ -37,7 +39,8 @@ int machine_bind(const struct conf_section *s, struct machine_conf *c, struct di
         {"numa", numa_keys, &c->numa},   {"imc", imc_keys, &c->imc},       {"pmem", nvdimm_keys, &c->pmem},
         {"hypervisor", hv_keys, &c->hv},
     };
-    int bad = s ? conf_bind(s, name_keys, &name, d) : 0;
+    int bad = conf_bind(s, machine_keys, &id, d);
+    c->claims = id.claims;
     for (size_t i = 0; i < N_ELEMS(part); i++)
         bad |= conf_bind(s ? conf_find(s, part[i].section, NULL) : NULL, part[i].keys, part[i].to, d);
     return bad ? -1 : 0;

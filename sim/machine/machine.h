@@ -15,6 +15,7 @@ struct machine_conf {
     struct numa_conf numa;
     struct imc_conf imc;
     struct nvdimm_conf pmem;
+    const char *claims; /* rows of published measurements it is held to; owned by the configuration */
 };
 
 /* Sections inside `machine`, and the keys of `machine` itself. */

@@ -31,7 +31,7 @@ static int write_file(const char *dir, const char *name, const char *text, struc
     return bad ? -1 : 0;
 }
 
-static int gnuplot(const char *dir, const char *script, struct diag *d)
+int report_gnuplot(const char *dir, const char *script, struct diag *d)
 {
     pid_t pid = fork();
     if (pid < 0)
@@ -232,7 +232,7 @@ static int draw(const struct study *s, const struct grid *g, const struct conf_s
     char *name = xasprintf("%s%s%s", s->name, s->name[0] ? "-" : "", plot.name);
     char *dat = xasprintf("%s.dat", name), *gp = xasprintf("%s.gp", name);
     char *rows = data_text(&data), *script = script_text(name, style, &plot, &data);
-    int bad = write_file(out, dat, rows, d) || write_file(out, gp, script, d) || gnuplot(out, gp, d);
+    int bad = write_file(out, dat, rows, d) || write_file(out, gp, script, d) || report_gnuplot(out, gp, d);
     free(rows);
     free(script);
     free(dat);

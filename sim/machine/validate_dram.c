@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* DRAM, links and CXL: idle latencies, peaks over threads, the loaded-latency curve. Threads are cores of one socket;
+ * prefetchers are off, as in the measurements. */
+#include "sim/machine/validate.h"
+
+#define THREAD_BYTES (64 * MIB) /* of its own for each thread: more than its share of the LLC */
+
+/* A probe over DRAM of mem_node by n threads of node 0, each with a part of its own. */
+static struct probe *probe_threads(struct validate *v, uint32_t n, uint32_t mem_node)
+{
+    struct machine_conf conf = v->conf;
+    conf.hv.quantum_ps = 5 * PS_PER_NS; /* queues see the threads interleaved */
+    struct probe_setup s = {.n_threads = n,
+                            .mem_node = mem_node,
+                            .bytes = (n * THREAD_BYTES + GIB - 1) / GIB * GIB,
+                            .page_level = LEVEL_1G};
+    struct probe *p = probe_new(&conf, &s, v->d);
+    for (uint32_t i = 0; p && i < n; i++) {
+        p->thread[i].base = i * THREAD_BYTES;
+        p->thread[i].bytes = THREAD_BYTES;
+        p->thread[i].i = n > 1 ? rng_below(&p->thread[i].rng, THREAD_BYTES) : 0; /* streams are not in step */
+    }
+    return p;
+}
+
+/* Mean time of a dependent load over the whole region of mem_node, in ns. */
+static double chase_ns(struct validate *v, uint32_t mem_node, uint64_t bytes, uint32_t level, probe_step *step)
+{
+    struct probe_setup s = {.mem_node = mem_node, .bytes = bytes, .page_level = level};
+    struct probe *p = probe_new(&v->conf, &s, v->d);
+    uint64_t n = 20000;
+    if (!p)
+        return 0;
+    probe_run(p, step, n, v->d);
+    double ns = (double)probe_run(p, step, n, v->d) / 1000 / (double)n;
+    probe_free(p);
+    return ns;
+}
+
+int measure_dram_idle(struct validate *v)
+{
+    /* Random: the pages (2 MiB, as a kernel maps a device or a heap) are four times what the TLB reaches. */
+    double sequential = chase_ns(v, 0, GIB, LEVEL_2M, step_chase_linear);
+    double random = chase_ns(v, 0, 8 * GIB, LEVEL_2M, step_chase_shuffled);
+    double huge = chase_ns(v, 0, GIB, LEVEL_1G, step_chase_shuffled);
+    validate_put(v, "11.seq", sequential);
+    validate_put(v, "11.random", random);
+    validate_put(v, "12.idle", huge);
+    validate_put(v, "13.idle", huge);
+    return v->d->n_errors ? -1 : 0;
+}
+
+static double bandwidth(struct validate *v, uint32_t threads, uint32_t mem_node, enum probe_mode mode)
+{
+    struct probe *p = probe_threads(v, threads, mem_node);
+    if (!p)
+        return 0;
+    for (uint32_t i = 0; i < threads; i++) {
+        p->thread[i].unit = 256;
+        p->thread[i].mode = mode;
+    }
+    double rate = probe_bandwidth(p, step_stream, 10 * PS_PER_US, 30 * PS_PER_US, v->d);
+    probe_free(p);
+    return rate;
+}
+
+int measure_dram_threads(struct validate *v)
+{
+    static const struct {
+        enum probe_mode mode;
+        const char *line;
+    } curves[] = {{PROBE_LOAD, "Read"}, {PROBE_NTSTORE, "Write(ntstore)"}, {PROBE_CLWB, "Write(clwb)"}};
+    static const uint32_t threads[] = {1, 4, 8, 12, 16, 20, 24};
+    for (size_t c = 0; c < N_ELEMS(curves); c++)
+        for (size_t i = 0; i < N_ELEMS(threads) && threads[i] <= v->conf.hv.cores; i++) {
+            char key[40];
+            double rate = bandwidth(v, threads[i], 0, curves[c].mode);
+            validate_point(v, "dram-threads", curves[c].line, threads[i], rate);
+            snprintf(key, sizeof key, "17.%u.%u", (uint32_t)curves[c].mode, threads[i]);
+            validate_put(v, key, rate);
+            snprintf(key, sizeof key, "15.%u.%u", (uint32_t)curves[c].mode, threads[i]);
+            validate_put(v, key, rate);
+        }
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* Channels times the rate of a data bus. */
+int measure_dram_peak(struct validate *v)
+{
+    double channel = (double)LINE_BYTES / (4.0 * (double)v->conf.imc.dram.t_ck_ps) * 1000; /* burst of 8, two a clock */
+    validate_put(v, "16.channel", channel);
+    validate_put(v, "16.node", channel * (double)(v->conf.imc.n_imcs * v->conf.imc.n_channels));
+    return 0;
+}
+
+/* ---- loaded latency ---- */
+
+/* Traffic: of `unit` accesses in 1000 stores are as many as give 78 % reads at the controller (a store reads its line
+ * and later writes it back: s/(1+s) = 22 %); gap instructions between two accesses set the load. */
+static int step_traffic(struct probe_thread *t, struct vcpu *v)
+{
+    bool is_store = t->i * 282 % 1000 < 282;
+    uint64_t offset = t->base + t->i * LINE_BYTES % t->bytes;
+    core_issue(&vcpu_cpu(v)->core, 1 + t->gap);
+    t->done_bytes += is_store ? 2 * LINE_BYTES : LINE_BYTES;
+    return hv_access(v, PROBE_GVA + offset, is_store ? CACHE_WRITE : CACHE_READ, false);
+}
+
+static int step_loaded(struct probe_thread *t, struct vcpu *v)
+{
+    if (t->index)
+        return step_traffic(t, v);
+    ps_t before = vcpu_cpu(v)->core.now_ps;
+    t->done_bytes += LINE_BYTES;
+    if (step_chase_shuffled(t, v))
+        return -1;
+    core_wait(&vcpu_cpu(v)->core, vcpu_cpu(v)->core.last_load_ps);
+    t->took_ps += vcpu_cpu(v)->core.now_ps - before;
+    t->mode++;
+    return 0;
+}
+
+struct loaded {
+    double rate, ns;
+};
+
+static struct loaded loaded_point(struct validate *v, struct probe *p, uint64_t gap, ps_t warm_ps)
+{
+    struct probe_thread *chase = &p->thread[0];
+    for (uint32_t i = 1; i < p->setup.n_threads; i++)
+        p->thread[i].gap = gap;
+    probe_bandwidth(p, step_loaded, warm_ps, PS_PER_US, v->d);
+    chase->took_ps = chase->mode = 0;
+    struct loaded l = {.rate = probe_bandwidth(p, step_loaded, 0, 30 * PS_PER_US, v->d)};
+    l.ns = chase->mode ? (double)chase->took_ps / 1000 / (double)chase->mode : 0;
+    return l;
+}
+
+/* Latency where the curve crosses a bandwidth, by interpolation between the points around it. */
+static double at_rate(const struct loaded *l, uint32_t n, double rate)
+{
+    for (uint32_t i = 1; i < n; i++)
+        if (l[i - 1].rate <= rate && l[i].rate >= rate)
+            return l[i - 1].ns + (l[i].ns - l[i - 1].ns) * (rate - l[i - 1].rate) / (l[i].rate - l[i - 1].rate);
+    return 0;
+}
+
+static int loaded_curve(struct validate *v, uint32_t mem_node, const char *plot, struct loaded *l, const uint64_t *gap,
+                        uint32_t n)
+{
+    struct probe *p = probe_threads(v, (uint32_t)v->conf.hv.cores, mem_node);
+    if (!p)
+        return -1;
+    p->thread[0].unit = LINE_BYTES;
+    for (uint32_t i = 0; i < n; i++) {
+        /* The first point fills the caches: until dirty lines leave them, there are no writes. */
+        l[i] = loaded_point(v, p, gap[n - 1 - i], i ? 5 * PS_PER_US : 100 * PS_PER_US);
+        validate_point(v, plot, "78% reads", l[i].rate, l[i].ns);
+    }
+    probe_free(p);
+    return v->d->n_errors ? -1 : 0;
+}
+
+static const uint64_t gaps[] = {0, 20, 40, 60, 80, 100, 120, 150, 200, 250, 350, 500, 900, 2000, 8000};
+
+int measure_dram_loaded(struct validate *v)
+{
+    struct loaded l[N_ELEMS(gaps)];
+    double peak = 0;
+    if (loaded_curve(v, 0, "dram-loaded", l, gaps, N_ELEMS(gaps)))
+        return -1;
+    validate_put(v, "14.16", at_rate(l, N_ELEMS(l), 16.0));
+    validate_put(v, "14.34", at_rate(l, N_ELEMS(l), 34.5));
+    validate_put(v, "14.51", at_rate(l, N_ELEMS(l), 51.6));
+    validate_put(v, "14.69", at_rate(l, N_ELEMS(l), 69.9));
+    validate_put(v, "14.79", at_rate(l, N_ELEMS(l), 79.6));
+    for (size_t i = 0; i < N_ELEMS(l); i++)
+        peak = l[i].rate > peak ? l[i].rate : peak;
+    validate_put(v, "14.peak", peak);
+    validate_put(v, "14.saturated", l[N_ELEMS(l) - 1].ns);
+    validate_put(v, "15.mess", peak);
+    return 0;
+}
+
+int measure_dram_remote(struct validate *v)
+{
+    struct loaded l[3];
+    static const uint64_t some[] = {0, 200, 8000};
+    double peak = 0;
+    if (v->conf.numa.n_nodes < 2)
+        return 0;
+    validate_put(v, "18.remote", chase_ns(v, 1, GIB, LEVEL_1G, step_chase_shuffled));
+    if (loaded_curve(v, 1, "dram-remote", l, some, N_ELEMS(some)))
+        return -1;
+    for (size_t i = 0; i < N_ELEMS(l); i++)
+        peak = l[i].rate > peak ? l[i].rate : peak;
+    validate_put(v, "20.mess", peak);
+    validate_put(v, "20.read", bandwidth(v, 16, 1, PROBE_LOAD));
+    validate_put(v, "20.nt", bandwidth(v, 16, 1, PROBE_NTSTORE));
+    return 0;
+}
+
+/* An NVDIMM-N in the DRAM's place: the same chase. */
+int measure_nvdimm_n(struct validate *v)
+{
+    struct machine_conf conf = v->conf;
+    double ns[2];
+    conf.pmem.kind = NVDIMM_N;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct probe_setup s = {.kind = i ? MEM_PMEM : MEM_DRAM, .bytes = GIB, .page_level = LEVEL_1G};
+        conf.imc.pmem_interleave_bytes = conf.imc.interleave_bytes;
+        struct probe *p = probe_new(&conf, &s, v->d);
+        if (!p)
+            return -1;
+        probe_run(p, step_chase_shuffled, 20000, v->d);
+        ns[i] = (double)probe_run(p, step_chase_shuffled, 20000, v->d);
+        probe_free(p);
+    }
+    validate_put(v, "67.ratio", ns[1] / ns[0]);
+    return 0;
+}

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+/* Optane-class modules: latencies, buffers seen from outside, effective write ratio, bandwidth over threads, sizes and
+ * interleaving, the overwrite tail. */
+#include "sim/machine/validate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define THREAD_BYTES (16 * MIB)
+
+enum place { ONE_DIMM, INTERLEAVED, REMOTE };
+
+/* One module: a machine with a single channel, the form of a non-interleaved namespace. */
+static struct probe *probe_pmem(struct validate *v, uint32_t n, enum place place, uint64_t thread_bytes)
+{
+    struct machine_conf conf = v->conf;
+    conf.hv.quantum_ps = n > 1 ? 5 * PS_PER_NS : conf.hv.quantum_ps;
+    if (place == ONE_DIMM)
+        conf.imc.n_imcs = conf.imc.n_channels = 1;
+    struct probe_setup s = {.n_threads = n,
+                            .mem_node = place == REMOTE,
+                            .kind = MEM_PMEM,
+                            .bytes = (n * thread_bytes + GIB - 1) / GIB * GIB,
+                            .page_level = LEVEL_1G};
+    struct probe *p = probe_new(&conf, &s, v->d);
+    for (uint32_t i = 0; p && i < n; i++) {
+        p->thread[i].base = i * thread_bytes;
+        p->thread[i].bytes = thread_bytes;
+        p->thread[i].i = n > 1 ? rng_below(&p->thread[i].rng, thread_bytes) : 0; /* streams are not in step */
+    }
+    return p;
+}
+
+static void set_threads(struct probe *p, uint64_t unit, enum probe_mode mode)
+{
+    for (uint32_t i = 0; i < p->setup.n_threads; i++) {
+        p->thread[i].unit = unit;
+        p->thread[i].mode = mode;
+    }
+}
+
+static struct nvdimm_stats module_sum(const struct probe *p)
+{
+    struct nvdimm_stats sum = {0};
+    const struct node_imc *n = &p->m->numa.node[p->setup.mem_node];
+    for (uint32_t c = 0; c < n->n_chans; c++)
+        stats_add(nvdimm_stat_desc, NVDIMM_N_STATS, &sum, &n->chan[c].module.stats);
+    return sum;
+}
+
+/* ---- latency ---- */
+
+int measure_pmem_idle(struct validate *v)
+{
+    static const char *const key[] = {"41.seq", "41.random"};
+    static probe_step *const step[] = {step_chase_linear, step_chase_shuffled};
+    for (int i = 0; i < 2; i++) {
+        struct probe *p = probe_pmem(v, 1, INTERLEAVED, GIB);
+        if (!p)
+            return -1;
+        probe_run(p, step[i], 20000, v->d);
+        validate_put(v, key[i], (double)probe_run(p, step[i], 20000, v->d) / 1000 / 20000);
+        probe_free(p);
+    }
+    return 0;
+}
+
+/* Lines in the cache first, as the measurement's loop leaves them; then write, flush, fence: timed. */
+static int step_cached_persist(struct probe_thread *t, struct vcpu *v)
+{
+    uint64_t offset = t->base + t->i % (t->bytes / t->unit) * t->unit;
+    for (uint64_t at = 0; at < t->unit; at += LINE_BYTES)
+        if (hv_access(v, PROBE_GVA + offset + at, CACHE_READ, true))
+            return -1;
+    hv_fence(v, true);
+    return step_persist(t, v);
+}
+
+static double persist_ns(struct validate *v, uint32_t kind, uint64_t unit, enum probe_mode mode)
+{
+    struct probe_setup s = {.kind = kind, .bytes = GIB, .page_level = LEVEL_1G};
+    struct probe *p = probe_new(&v->conf, &s, v->d);
+    uint64_t n = 2000;
+    if (!p)
+        return 0;
+    set_threads(p, unit, mode);
+    p->thread[0].bytes = 64 * MIB;
+    probe_run(p, step_cached_persist, n, v->d);
+    p->thread[0].took_ps = 0;
+    probe_run(p, step_cached_persist, n, v->d);
+    double ns = (double)p->thread[0].took_ps / 1000 / (double)n;
+    probe_free(p);
+    return ns;
+}
+
+int measure_pmem_persist(struct validate *v)
+{
+    static const uint32_t sizes[] = {64, 128, 256, 512, 1024, 2048, 4096};
+    double nt[N_ELEMS(sizes)], clwb[N_ELEMS(sizes)];
+    uint64_t crossover = 0;
+    for (size_t i = 0; i < N_ELEMS(sizes); i++) {
+        char key[32];
+        nt[i] = persist_ns(v, MEM_PMEM, sizes[i], PROBE_NTSTORE);
+        clwb[i] = persist_ns(v, MEM_PMEM, sizes[i], PROBE_CLWB);
+        snprintf(key, sizeof key, "43.nt.%u", sizes[i]);
+        validate_put(v, key, nt[i]);
+        snprintf(key, sizeof key, "43.clwb.%u", sizes[i]);
+        validate_put(v, key, clwb[i]);
+        validate_point(v, "persist-size", "ntstore", sizes[i], nt[i]);
+        validate_point(v, "persist-size", "store+clwb", sizes[i], clwb[i]);
+        if (!crossover && nt[i] < clwb[i])
+            crossover = sizes[i];
+    }
+    validate_put(v, "43.cross", (double)crossover);
+    double dram_nt = persist_ns(v, MEM_DRAM, 64, PROBE_NTSTORE), dram_clwb = persist_ns(v, MEM_DRAM, 64, PROBE_CLWB);
+    validate_put(v, "42.nt", nt[0]);
+    validate_put(v, "42.clwb", clwb[0]);
+    validate_put(v, "42.dram.nt", dram_nt);
+    validate_put(v, "42.dram.clwb", dram_clwb);
+    validate_put(v, "42.gap", nt[0] - dram_nt > clwb[0] - dram_clwb ? nt[0] - dram_nt : clwb[0] - dram_clwb);
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* ---- buffers by region ---- */
+
+/* A pass: every line of the region by a non-temporal store in shuffled order, MFENCE; then every line read by a chase.
+ * took_ps sums the writing; gap counts passes. */
+static int step_read_after_write(struct probe_thread *t, struct vcpu *v)
+{
+    struct core *core = &vcpu_cpu(v)->core;
+    uint64_t n = t->bytes / t->unit;
+    ps_t start = core->now_ps;
+    for (uint64_t i = 0; i < n; i++) {
+        core_issue(core, 1);
+        if (hv_ntstore(v, PROBE_GVA + probe_shuffled(t, i), NULL))
+            return -1;
+    }
+    hv_fence(v, true);
+    t->took_ps += core->now_ps - start;
+    for (uint64_t i = 0; i < n; i++)
+        if (hv_access(v, PROBE_GVA + probe_shuffled(t, i), CACHE_READ, true))
+            return -1;
+    core_drain(core);
+    return 0;
+}
+
+int measure_pmem_regions(struct validate *v)
+{
+    struct probe *p = probe_pmem(v, 1, ONE_DIMM, GIB);
+    if (!p)
+        return -1;
+    struct probe_thread *t = &p->thread[0];
+    for (uint64_t bytes = 64; bytes <= 64 * MIB; bytes *= 2) {
+        uint64_t lines = bytes / LINE_BYTES, passes = lines < 16384 ? 16384 / lines : 1;
+        char key[32];
+        t->bytes = bytes;
+        if (passes > 1)
+            probe_run(p, step_read_after_write, passes / 2, v->d);
+        t->took_ps = 0;
+        ps_t all = probe_run(p, step_read_after_write, passes, v->d);
+        double per = 1000.0 * (double)lines * (double)passes, write = (double)t->took_ps / per;
+        double read = (double)(all - t->took_ps) / per;
+        validate_point(v, "pmem-region-read", "read", (double)bytes, read);
+        validate_point(v, "pmem-region-write", "write", (double)bytes, write);
+        snprintf(key, sizeof key, "44.%llu", (unsigned long long)bytes);
+        validate_put(v, key, read);
+        snprintf(key, sizeof key, "46.%llu", (unsigned long long)bytes);
+        validate_put(v, key, write);
+    }
+    probe_free(p);
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* Writes the first half of every XPLine of the region, then the second halves; write amplification is media bytes over
+ * bytes written. */
+static int step_halves(struct probe_thread *t, struct vcpu *v)
+{
+    uint64_t n = t->bytes / 256, at = t->i % n * 256 + (t->i / n % 2) * 128;
+    if (hv_ntstore(v, PROBE_GVA + at, NULL) || hv_ntstore(v, PROBE_GVA + at + 64, NULL))
+        return -1;
+    hv_fence(v, false);
+    return 0;
+}
+
+int measure_pmem_amplification(struct validate *v)
+{
+    static const uint32_t kib[] = {4, 8, 16, 18, 20, 24, 32, 64, 128, 256, 1024};
+    for (size_t i = 0; i < N_ELEMS(kib); i++) {
+        struct probe *p = probe_pmem(v, 1, ONE_DIMM, GIB);
+        if (!p)
+            return -1;
+        char key[32];
+        uint64_t n = kib[i] * KIB / 128, rounds = n < 8192 ? 8192 / n : 1;
+        p->thread[0].bytes = kib[i] * KIB;
+        probe_run(p, step_halves, 2 * n, v->d);
+        struct nvdimm_stats before = module_sum(p);
+        probe_run(p, step_halves, rounds * n, v->d);
+        struct nvdimm_stats after = module_sum(p);
+        double wa = (double)(after.media_writes - before.media_writes) * 256 / (double)(rounds * n * 128);
+        validate_point(v, "pmem-amplification", "WriteAmp", kib[i] * 1024.0, wa);
+        snprintf(key, sizeof key, "48.%u", kib[i]);
+        validate_put(v, key, wa);
+        probe_free(p);
+    }
+    return 0;
+}
+
+/* ---- effective write ratio and bandwidth ---- */
+
+struct flow {
+    double rate, ewr;
+};
+
+static struct flow flow(struct validate *v, uint32_t threads, enum place place, uint64_t unit, enum probe_mode mode,
+                        probe_step *step)
+{
+    struct flow f = {0};
+    struct probe *p = probe_pmem(v, threads, place, THREAD_BYTES);
+    if (!p)
+        return f;
+    set_threads(p, unit, mode);
+    probe_bandwidth(p, step, 60 * PS_PER_US, PS_PER_US, v->d);
+    struct nvdimm_stats before = module_sum(p);
+    f.rate = probe_bandwidth(p, step, 0, 200 * PS_PER_US, v->d);
+    struct nvdimm_stats after = module_sum(p);
+    uint64_t media = after.media_writes - before.media_writes;
+    f.ewr = media ? (double)(after.writes - before.writes) * LINE_BYTES / (double)(media * 256) : 0;
+    probe_free(p);
+    return f;
+}
+
+int measure_pmem_ewr(struct validate *v)
+{
+    static const uint32_t threads[] = {1, 4, 8, 12};
+    validate_put(v, "49.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_random).ewr);
+    validate_put(v, "49.128", flow(v, 1, ONE_DIMM, 128, PROBE_NTSTORE, step_random).ewr);
+    validate_put(v, "49.256", flow(v, 1, ONE_DIMM, 256, PROBE_NTSTORE, step_random).ewr);
+    validate_put(v, "50.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_stream).ewr);
+    for (size_t i = 0; i < N_ELEMS(threads); i++) {
+        char key[32];
+        snprintf(key, sizeof key, "52.%u", threads[i]);
+        validate_put(v, key, flow(v, threads[i], ONE_DIMM, 256, PROBE_NTSTORE, step_random).ewr);
+    }
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* Plain stores: lines reach the module in the order in which the LLC throws them out. */
+int measure_pmem_ewr_store(struct validate *v)
+{
+    struct probe *p = probe_pmem(v, 1, ONE_DIMM, 256 * MIB);
+    if (!p)
+        return -1;
+    uint64_t cached = v->conf.cache.llc_slices * v->conf.cache.llc_slice_bytes + v->conf.cache.l2_bytes;
+    set_threads(p, 256, PROBE_STORE);
+    probe_run(p, step_random, cached / 256 * 3 / 2, v->d);
+    struct nvdimm_stats before = module_sum(p);
+    probe_run(p, step_random, 20000, v->d);
+    struct nvdimm_stats after = module_sum(p);
+    validate_put(v, "51.store",
+                 (double)(after.writes - before.writes) / 4 / (double)(after.media_writes - before.media_writes));
+    probe_free(p);
+    return 0;
+}
+
+static const struct {
+    enum probe_mode mode;
+    const char *line, *key;
+} kinds[] = {
+    {PROBE_LOAD, "Read", "read"}, {PROBE_NTSTORE, "Write(ntstore)", "nt"}, {PROBE_CLWB, "Write(clwb)", "clwb"}};
+
+/* Bandwidth over threads, 256-byte accesses, a sequential stream each. */
+static int over_threads(struct validate *v, enum place place, uint32_t row, const char *plot)
+{
+    static const uint32_t threads[] = {1, 2, 4, 8, 12, 16, 24};
+    for (size_t k = 0; k < N_ELEMS(kinds); k++)
+        for (size_t i = 0; i < N_ELEMS(threads) && threads[i] <= v->conf.hv.cores; i++) {
+            double rate = flow(v, threads[i], place, 256, kinds[k].mode, step_stream).rate;
+            char key[32];
+            validate_point(v, plot, kinds[k].line, threads[i], rate);
+            snprintf(key, sizeof key, "%u.%s.%u", row, kinds[k].key, threads[i]);
+            validate_put(v, key, rate);
+            snprintf(key, sizeof key, "53.%s.%u", kinds[k].key, threads[i]);
+            if (place == ONE_DIMM)
+                validate_put(v, key, rate);
+        }
+    return v->d->n_errors ? -1 : 0;
+}
+
+int measure_pmem_one_dimm(struct validate *v)
+{
+    return over_threads(v, ONE_DIMM, 54, "pmem-threads-one");
+}
+
+int measure_pmem_six_dimms(struct validate *v)
+{
+    return over_threads(v, INTERLEAVED, 55, "pmem-threads-six");
+}
+
+/* Random accesses of a size; threads as in the measurement: read, ntstore, clwb. */
+static int over_sizes(struct validate *v, enum place place, const uint32_t threads[3], const uint32_t *sizes,
+                      uint32_t n, uint32_t row, const char *plot)
+{
+    for (size_t k = 0; k < N_ELEMS(kinds); k++)
+        for (uint32_t i = 0; i < n; i++) {
+            double rate = flow(v, threads[k], place, sizes[i], kinds[k].mode, step_random).rate;
+            char key[32];
+            validate_point(v, plot, kinds[k].line, sizes[i], rate);
+            snprintf(key, sizeof key, "%u.%s.%u", row, kinds[k].key, sizes[i]);
+            validate_put(v, key, rate);
+        }
+    return v->d->n_errors ? -1 : 0;
+}
+
+int measure_pmem_sizes(struct validate *v)
+{
+    static const uint32_t threads[3] = {4, 1, 2}, sizes[] = {64, 128, 256, 1024, 4096};
+    return over_sizes(v, ONE_DIMM, threads, sizes, N_ELEMS(sizes), 56, "pmem-sizes-one");
+}
+
+int measure_pmem_interleave(struct validate *v)
+{
+    static const uint32_t threads[3] = {16, 4, 12},
+                          sizes[] = {64, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
+    return over_sizes(v, INTERLEAVED, threads, sizes, N_ELEMS(sizes), 57, "pmem-sizes-six");
+}
+
+int measure_pmem_random(struct validate *v)
+{
+    validate_put(v, "65.64", flow(v, 1, ONE_DIMM, 64, PROBE_LOAD, step_random).rate);
+    validate_put(v, "65.256", flow(v, 1, ONE_DIMM, 256, PROBE_LOAD, step_random).rate);
+    validate_put(v, "65.4096", flow(v, 1, ONE_DIMM, 4096, PROBE_LOAD, step_random).rate);
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* Six threads, each a sequential stream with a fence behind every access of that size. */
+int measure_pmem_flush_bandwidth(struct validate *v)
+{
+    static const uint32_t sizes[] = {64, 256, 512, 1024, 4096};
+    for (size_t i = 0; i < N_ELEMS(sizes); i++) {
+        char key[32];
+        for (size_t k = 1; k < N_ELEMS(kinds); k++) {
+            double rate = flow(v, 6, INTERLEAVED, sizes[i], kinds[k].mode, step_persist).rate;
+            snprintf(key, sizeof key, "58.%s.%u", kinds[k].key, sizes[i]);
+            validate_put(v, key, rate);
+            validate_point(v, "flush-bandwidth", k == 1 ? "ntstore" : "store+clwb", sizes[i], rate);
+        }
+    }
+    return v->d->n_errors ? -1 : 0;
+}
+
+int measure_pmem_fence_interval(struct validate *v)
+{
+    static const uint32_t sizes[] = {64, 128, 256, 512, 1024, 4096, 16384, 65536};
+    for (size_t i = 0; i < N_ELEMS(sizes); i++) {
+        char key[32];
+        for (size_t k = 1; k < N_ELEMS(kinds); k++) {
+            double rate = flow(v, 1, ONE_DIMM, sizes[i], kinds[k].mode, step_persist).rate;
+            snprintf(key, sizeof key, "59.%s.%u", kinds[k].key, sizes[i]);
+            validate_put(v, key, rate);
+            validate_point(v, "fence-interval", k == 1 ? "ntstore" : "clwb(every 64B)", sizes[i], rate);
+        }
+    }
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* ---- tail ---- */
+
+#define TAIL_WRITES 300000u
+
+static int by_time(const void *a, const void *b)
+{
+    ps_t x = *(const ps_t *)a, y = *(const ps_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Mean distance in writes between stalls: operations that take more than 20 times the median. */
+static double stall_period(const ps_t *log, uint64_t n, ps_t median)
+{
+    uint64_t first = 0, last = 0, stalls = 0;
+    for (uint64_t i = 0; i < n; i++)
+        if (log[i] > 20 * median) {
+            first = stalls++ ? first : i;
+            last = i;
+        }
+    return stalls > 1 ? (double)(last - first) / (double)(stalls - 1) : 0;
+}
+
+/* Writes of 256 bytes with a fence each, over and over a hot region. */
+static int tail_of(struct validate *v, uint64_t region, ps_t *log)
+{
+    struct probe *p = probe_pmem(v, 1, ONE_DIMM, GIB);
+    char key[32];
+    if (!p)
+        return -1;
+    struct probe_thread *t = &p->thread[0];
+    set_threads(p, 256, PROBE_NTSTORE);
+    t->bytes = region;
+    t->log = log;
+    probe_run(p, step_persist, TAIL_WRITES, v->d);
+    if (region == 256) {
+        ps_t *sorted = xcalloc(TAIL_WRITES, sizeof *sorted);
+        memcpy(sorted, log, TAIL_WRITES * sizeof *sorted);
+        qsort(sorted, TAIL_WRITES, sizeof *sorted, by_time);
+        validate_put(v, "61.median", (double)sorted[TAIL_WRITES / 2] / 1000);
+        validate_put(v, "61.stall", (double)sorted[TAIL_WRITES - 4] / 1e6);
+        validate_put(v, "61.period", stall_period(log, TAIL_WRITES, sorted[TAIL_WRITES / 2]));
+        free(sorted);
+    }
+    qsort(log, TAIL_WRITES, sizeof *log, by_time);
+    double tail = (double)log[TAIL_WRITES - 1 - TAIL_WRITES / 100000] / 1e6;
+    snprintf(key, sizeof key, "60.%llu", (unsigned long long)region);
+    validate_put(v, key, tail);
+    validate_point(v, "pmem-tail", "99.999%", (double)region, tail);
+    probe_free(p);
+    return 0;
+}
+
+int measure_pmem_tail(struct validate *v)
+{
+    static const uint32_t regions[] = {256, 4 * KIB, 16 * KIB, 64 * KIB, 128 * KIB, MIB};
+    ps_t *log = xcalloc(TAIL_WRITES, sizeof *log);
+    int bad = 0;
+    for (size_t i = 0; i < N_ELEMS(regions) && !bad; i++)
+        bad = tail_of(v, regions[i], log);
+    if (!bad)
+        validate_put(v, "60.max", (double)log[TAIL_WRITES - 1] / 1e6);
+    free(log);
+    return bad;
+}
+
+/* ---- reads and writes together ---- */
+
+/* A load, or a non-temporal store in mode of 16 accesses, of 64 bytes; a stream. */
+static int step_mixed(struct probe_thread *t, struct vcpu *v)
+{
+    uint64_t writes = t->mode;
+    t->mode = t->i % 16 * writes % 16 < writes ? PROBE_NTSTORE : PROBE_LOAD;
+    int bad = step_stream(t, v);
+    t->mode = writes;
+    return bad;
+}
+
+/* GB/s with `writes` of 16 accesses being stores. */
+static double mixed(struct validate *v, uint32_t threads, enum place place, uint32_t writes)
+{
+    return flow(v, threads, place, LINE_BYTES, writes, step_mixed).rate;
+}
+
+int measure_pmem_numa(struct validate *v)
+{
+    static const struct {
+        const char *name;
+        uint32_t writes;
+    } mixes[] = {{"r", 0}, {"1to1", 8}, {"2to1", 5}, {"w", 16}};
+    static const uint32_t threads[] = {1, 4};
+    double four_local = 0, four_remote = 0;
+    if (v->conf.numa.n_nodes < 2)
+        return 0;
+    for (size_t m = 0; m < N_ELEMS(mixes); m++)
+        for (size_t i = 0; i < N_ELEMS(threads); i++) {
+            char key[32];
+            double local = mixed(v, threads[i], INTERLEAVED, mixes[m].writes);
+            double remote = mixed(v, threads[i], REMOTE, mixes[m].writes);
+            snprintf(key, sizeof key, "62.%s.%u.local", mixes[m].name, threads[i]);
+            validate_put(v, key, local);
+            snprintf(key, sizeof key, "62.%s.%u.remote", mixes[m].name, threads[i]);
+            validate_put(v, key, remote);
+            if (threads[i] == 4 && mixes[m].writes == 8) {
+                four_local = local;
+                four_remote = remote;
+            }
+        }
+    validate_put(v, "62.collapse", four_remote > 0 ? four_local / four_remote : 0);
+    return v->d->n_errors ? -1 : 0;
+}
+
+int measure_pmem_mixed(struct validate *v)
+{
+    validate_put(v, "64.read", mixed(v, 16, INTERLEAVED, 0));
+    validate_put(v, "64.half", mixed(v, 16, INTERLEAVED, 8));
+    validate_put(v, "64.write", mixed(v, 16, INTERLEAVED, 16));
+    return v->d->n_errors ? -1 : 0;
+}
