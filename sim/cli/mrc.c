@@ -12,6 +12,8 @@
 #include <string.h>
 
 struct mrc_args {
+    const char *observe, *machine, *memory;
+    const struct mrc_price *price; /* of an observed curve; else NULL */
     const char *format, *columns, *unit, *page_size, *method, *policy, *sizes, *out;
     const char *wss, *epochs, *heat, *clock;
     const char *by_node, *place, *by_tier, *tiers, *latencies;
@@ -43,7 +45,7 @@ static int method_named(const char *name, enum mrc_method *method, struct diag *
     else if (strcmp(name, "sampled") == 0)
         *method = MRC_SAMPLED;
     else
-        return fail(d, "--method: found '%s', expected exact or sampled", name);
+        return fail(d, "--method: found '%s', expected exact, sampled or observed", name);
     return 0;
 }
 
@@ -71,7 +73,7 @@ static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t tot
     meter_show(m, done, total);
 }
 
-static void print_json(const struct mrc_curve *c, FILE *f)
+static void print_json(const struct mrc_curve *c, const struct mrc_price *price, FILE *f)
 {
     json_t *points = json_array();
     double accesses = c->accesses ? (double)c->accesses : 1;
@@ -86,6 +88,8 @@ static void print_json(const struct mrc_curve *c, FILE *f)
     }
     json_t *top = json_pack("{s:I, s:I, s:o}", "accesses", (json_int_t)c->accesses, "distinct", (json_int_t)c->distinct,
                             "points", points);
+    if (price)
+        json_object_set_new(top, "observed", mrc_price_json(price));
     json_dumpf(top, f, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
     fputc('\n', f);
     json_decref(top);
@@ -94,7 +98,7 @@ static void print_json(const struct mrc_curve *c, FILE *f)
 static void print_curve(const struct mrc_args *a, const struct mrc_results *res, FILE *f)
 {
     if (a->json)
-        print_json(&res->curve, f);
+        print_json(&res->curve, a->price, f);
     else if (a->plot)
         mrc_plot(&res->curve, f);
     else
@@ -197,6 +201,53 @@ static int run(const struct mrc_args *a, const char *path, struct diag *d)
     return rc;
 }
 
+/* Options that have no meaning where a machine runs the trace. */
+static int check_observed(const struct mrc_args *a, struct diag *d)
+{
+    const struct {
+        const char *option;
+        bool is_given;
+    } others[] = {{"--unit", strcmp(a->unit, "page") != 0},
+                  {"--page-size", strcmp(a->page_size, "4KiB") != 0},
+                  {"--policy", strcmp(a->policy, "lru") != 0},
+                  {"--columns", a->columns != NULL},
+                  {"--dirty", a->dirty},
+                  {"--wss", a->wss != NULL},
+                  {"--epochs", a->epochs != NULL},
+                  {"--heat", a->heat != NULL},
+                  {"--by-node", a->by_node != NULL},
+                  {"--by-tier", a->by_tier != NULL},
+                  {"--skip", a->skip != 0},
+                  {"--seeds", a->seeds != 1}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (others[i].is_given)
+            return fail(d, "%s: found it with --method observed, expected it with exact or sampled", others[i].option);
+    return 0;
+}
+
+static int run_observed(struct mrc_args *a, const char *path, struct diag *d)
+{
+    const struct mrc_observe o = {.path = path,
+                                  .format = a->format,
+                                  .observe = a->observe ? a->observe : "trace",
+                                  .machine = a->machine,
+                                  .memory = a->memory,
+                                  .sizes = a->sizes,
+                                  .limit = a->limit};
+    struct mrc_results res = {0};
+    struct mrc_price price = {0};
+    a->price = &price;
+    int rc = check_observed(a, d);
+    if (rc == 0)
+        rc = mrc_observe(&o, &res.curve, &price, d);
+    if (rc == 0)
+        rc = print_to(a->out, print_curve, a, &res, d);
+    if (rc == 0 && !a->json)
+        mrc_price_print(&price, stderr);
+    mrc_results_free(&res);
+    return rc;
+}
+
 int cmd_mrc(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "draw") == 0)
@@ -220,7 +271,11 @@ int cmd_mrc(int argc, char **argv)
         {"columns", 0, "C=N,..", ARG_STRING, &a.columns, "csv: id, addr or lba; bytes, op, time_s, ... = column"},
         {"unit", 'u', "U", ARG_STRING, &a.unit, "page, block (512 bytes) or object (default page)"},
         {"page-size", 0, "SIZE", ARG_STRING, &a.page_size, "4KiB, 2MiB or 1GiB (default 4KiB)"},
-        {"method", 'm', "M", ARG_STRING, &a.method, "exact, or sampled in at most 16 MiB (default exact)"},
+        {"method", 'm', "M", ARG_STRING, &a.method, "exact, sampled in at most 16 MiB, or observed (default exact)"},
+        {"observe", 0, "W[:k=v,..]", ARG_STRING, &a.observe,
+         "observed: as a hypervisor sees it by trace (default), ad, pml or damon"},
+        {"machine", 0, "NAME", ARG_STRING, &a.machine, "observed: machine file, by name or path (default: built in)"},
+        {"memory", 0, "SIZE", ARG_STRING, &a.memory, "observed: memory of the VM (default: what the trace needs)"},
         {"rate", 'r', "R", ARG_REAL, &a.rate, "sampled: share of the ids that is enough (default 0.01)"},
         {"seeds", 0, "N", ARG_UINT, &a.seeds, "sampled: mean and standard error of N samples (default 1)"},
         {"policy", 'p', "P", ARG_STRING, &a.policy, "lru, fifo, clock, opt, s3fifo, arc or lirs (default lru)"},
@@ -246,21 +301,24 @@ int cmd_mrc(int argc, char **argv)
         {"plot", 0, NULL, ARG_FLAG, &a.plot, "draw curve and heat with characters instead of CSV"},
         {0},
     };
-    const struct args args = {"quire mrc TRACE [option]...",
-                              "Misses of caches of many sizes, from one pass over a trace (- = standard input).\n"
-                              "CSV: size,misses,accesses,miss_ratio; sizes are in units.",
-                              table,
-                              "An access that crosses a page counts on both pages, a disk request on every page or\n"
-                              "block it touches. exact holds for lru at every size; other policies are simulated,\n"
-                              "one cache a size.\n\n"
-                              "examples:\n"
-                              "  quire mrc app.qtr --plot                              the curve, on the terminal\n"
-                              "  quire mrc app.txt.gz --method sampled --seeds 5       a long trace, with error bars\n"
-                              "  quire mrc app.qtr --wss w.csv --window-by instructions --window 50000000 -o c.csv\n"
-                              "  quire mrc app.qtr --by-tier t.csv --tiers 1MiB,4MiB --latencies 80,250,10000\n"
-                              "  quire mrc vm.qtr --by-node n.csv --nodes 2            curves of two nodes\n\n"
-                              "quire mrc draw: pictures of these tables. quire mrc split: memory for several machines\n"
-                              "from their curves. Both have --help."};
+    const struct args args = {
+        "quire mrc TRACE [option]...",
+        "Misses of caches of many sizes, from one pass over a trace (- = standard input).\n"
+        "CSV: size,misses,accesses,miss_ratio; sizes are in units.",
+        table,
+        "An access that crosses a page counts on both pages, a disk request on every page or\n"
+        "block it touches. exact holds for lru at every size; other policies are simulated,\n"
+        "one cache a size.\n\n"
+        "examples:\n"
+        "  quire mrc app.qtr --plot                              the curve, on the terminal\n"
+        "  quire mrc app.txt.gz --method sampled --seeds 5       a long trace, with error bars\n"
+        "  quire mrc app.qtr --wss w.csv --window-by instructions --window 50000000 -o c.csv\n"
+        "  quire mrc app.qtr --by-tier t.csv --tiers 1MiB,4MiB --latencies 80,250,10000\n"
+        "  quire mrc vm.qtr --by-node n.csv --nodes 2            curves of two nodes\n"
+        "  quire mrc vm.qtr --method observed --observe ad:period=1ms\n"
+        "                      what a hypervisor sees of it through accessed bits, and the price\n\n"
+        "quire mrc draw: pictures of these tables. quire mrc split: memory for several machines\n"
+        "from their curves. Both have --help."};
     struct diag d = {0};
     const char *path = NULL;
     int n = args_parse(&args, argc, argv, &path, 1, &d);
@@ -268,7 +326,11 @@ int cmd_mrc(int argc, char **argv)
         return EXIT_DONE;
     if (n == 0)
         fail(&d, "no trace was named; usage: %s", args.usage);
-    if (n != 1 || run(&a, path, &d) != 0)
+    bool is_observed = strcmp(a.method, "observed") == 0;
+    if (n == 1 && !is_observed && (a.observe || a.machine || a.memory))
+        n = fail(&d, "--observe, --machine or --memory: found it with --method %s, expected --method observed",
+                 a.method);
+    if (n != 1 || (is_observed ? run_observed(&a, path, &d) : run(&a, path, &d)) != 0)
         return args_complain(&d);
     return EXIT_DONE;
 }

@@ -169,6 +169,15 @@ bool result_get(const struct result *r, const char *key, uint64_t *value)
     return true;
 }
 
+bool result_get_ratio(const struct result *r, const char *key, double *value)
+{
+    uint32_t slot = r->n_slots ? *find_slot(r, key) : 0;
+    if (!slot || r->item[slot - 1].kind != ITEM_QUOTIENT || !r->item[slot - 1].den)
+        return false;
+    *value = (double)r->item[slot - 1].value / (double)r->item[slot - 1].den;
+    return true;
+}
+
 void result_stat(void *ctx, const char *path, const struct stat_desc *desc, uint64_t value)
 {
     char key[256];

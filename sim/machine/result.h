@@ -50,6 +50,8 @@ void result_stat(void *r, const char *path, const struct stat_desc *desc, uint64
 
 /* The value of an integer key: true if there is one. */
 bool result_get(const struct result *r, const char *key, uint64_t *value);
+/* The value of a key that result_quotient() has set: true if there is one and its den is not 0. */
+bool result_get_ratio(const struct result *r, const char *key, double *value);
 
 /* ---- curves ------------------------------------------------------------------------------------------------------ */
 /* One point of a curve. series names the figure's quantity with its unit ("local_ratio", "miss_ratio"), label one line
