@@ -27,9 +27,9 @@ const char *dram_conf_error(const struct dram_conf *c)
         return "banks, ranks and row have to be powers of two";
     if (c->banks < c->ranks || c->banks > DRAM_MAX_BANKS)
         return "expected at least one bank a rank and at most 64 in all";
-    if (clocks(c->t_ccd_l_ps, c->t_ck_ps) > MAX_REACH + 1 || clocks(c->t_ccd_w_ps, c->t_ck_ps) > MAX_REACH + 1 ||
-        clocks(c->t_rrd_l_ps, c->t_ck_ps) > MAX_REACH + 1 || clocks(c->t_rank_ps, c->t_ck_ps) > MAX_REACH - 3)
-        return "t_ccd_l, t_ccd_w and t_rrd_l may be at most 9 clocks, t_rank at most 5";
+    if (clocks(c->t_ccd_l_ps, c->t_ck_ps) > MAX_REACH + 1 || clocks(c->t_rrd_l_ps, c->t_ck_ps) > MAX_REACH + 1 ||
+        clocks(c->t_rank_ps, c->t_ck_ps) > MAX_REACH - 3)
+        return "t_ccd_l and t_rrd_l may be at most 9 clocks, t_rank at most 5";
     if (clocks(c->t_faw_ps, c->t_ck_ps) > 32)
         return "t_faw may be at most 32 clocks";
     if (c->t_refi_ps && (c->t_refi_ps < 4 * c->t_rfc_ps || c->t_refi_ps / c->t_ck_ps > DRAM_ORIGIN / 2))
@@ -57,7 +57,6 @@ static void set_timing(struct dram_timing *t, const struct dram_conf *c)
         .wr = clocks(c->t_wr_ps, ck),
         .wtr = clocks(c->t_wtr_ps, ck),
         .ccd_l = clocks(c->t_ccd_l_ps, ck),
-        .ccd_w = clocks(c->t_ccd_w_ps, ck),
         .rrd_s = clocks(c->t_rrd_s_ps, ck),
         .rrd_l = clocks(c->t_rrd_l_ps, ck),
         .faw = clocks(c->t_faw_ps, ck),
@@ -69,8 +68,8 @@ static void set_timing(struct dram_timing *t, const struct dram_conf *c)
         .write_high = (uint32_t)c->write_high,
         .write_low = (uint32_t)c->write_low,
     };
-    t->ccd_l = t->ccd_l < t->burst ? t->burst : t->ccd_l;
-    t->ccd_w = t->ccd_w < t->burst ? t->burst : t->ccd_w;
+    /* Between two bursts of a group there is room for one of another: two groups fill the bus in turn. */
+    t->ccd_l = t->ccd_l <= t->burst ? t->burst : t->ccd_l < 2 * t->burst ? 2 * t->burst : t->ccd_l;
     t->rrd_l = t->rrd_l < t->rrd_s ? t->rrd_s : t->rrd_l;
 }
 
@@ -86,26 +85,28 @@ void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32
     d->group_mask = (a_rank < DRAM_MAX_GROUPS ? a_rank : DRAM_MAX_GROUPS) - 1;
     d->low_bits = a_rank > 1;
     d->column_bits = (uint32_t)__builtin_ctzll(c->row_bytes) - LINE_SHIFT;
+    d->near_bits = d->column_bits < 2 ? d->column_bits : 2;
     d->newest = (DRAM_ORIGIN >> 6) + DRAM_WORDS - 3; /* time 0 is not late */
     for (uint32_t r = 0; r < d->n_ranks; r++)
         d->phase[r] = d->refresh[r] = d->t.refi * (r * n_channels + index) / (d->n_ranks * n_channels);
 }
 
-/* Line bit 0 chooses between two bank groups, so that a stream alternates between them and keeps the bus busy in spite
- * of tCCD_L; then come the columns, the other bank bits and the row. The bank is permuted by the row's low bits (Zhang
- * et al., MICRO'00). */
+/* From the lowest bit on: four lines of a row, so that a visit to a row is worth its activate; one bit of the bank
+ * group, so that a stream alternates between two groups and keeps the bus busy in spite of tCCD_L; the other columns;
+ * the other bits of the bank; the row. The bank is permuted by the row's low bits (Zhang et al., MICRO'00). */
 struct dram_place dram_locate(const struct dram *d, uint64_t line, uint32_t *column)
 {
-    uint32_t low = (uint32_t)line & ((1u << d->low_bits) - 1);
-    uint64_t above = line >> (d->low_bits + d->column_bits);
-    uint32_t high_bits = d->bank_bits - d->low_bits;
-    uint32_t high = (uint32_t)above & ((1u << high_bits) - 1);
-    struct dram_place p = {.row = (uint32_t)(above >> high_bits)};
+    uint32_t near = (uint32_t)line & ((1u << d->near_bits) - 1);
+    uint64_t rest = line >> d->near_bits;
+    uint32_t low = (uint32_t)rest & ((1u << d->low_bits) - 1), far_bits = d->column_bits - d->near_bits;
+    rest >>= d->low_bits;
+    uint32_t high_bits = d->bank_bits - d->low_bits, high = (uint32_t)(rest >> far_bits) & ((1u << high_bits) - 1);
+    struct dram_place p = {.row = (uint32_t)(rest >> (far_bits + high_bits))};
     p.bank = ((low | high << d->low_bits) ^ p.row) & (d->n_banks - 1);
     p.rank = p.bank >> d->rank_shift;
     p.group = p.bank & d->group_mask;
     if (column)
-        *column = (uint32_t)(line >> d->low_bits) & ((1u << d->column_bits) - 1);
+        *column = near | ((uint32_t)rest & ((1u << far_bits) - 1)) << d->near_bits;
     return p;
 }
 
@@ -146,7 +147,7 @@ static inline uint64_t spread(uint64_t x, uint32_t r)
     return up | up << (want - width) | down | down >> (want - width);
 }
 
-/* Clocks at which no burst of that rank and group may begin; bit BEFORE stands for clock at. */
+/* Clocks at which no burst of that rank and group may begin; bit 0 stands for clock at. */
 static uint64_t bus_taken(const struct dram *d, const struct dram_place *p, bool is_write, uint64_t at)
 {
     const struct dram_timing *t = &d->t;
@@ -161,7 +162,7 @@ static uint64_t bus_taken(const struct dram *d, const struct dram_place *p, bool
         if (r != p->rank) {
             taken |= spread(all, t->burst + t->rank_gap - 1);
         } else {
-            taken |= spread(all, (is_write ? t->ccd_w : t->burst) - 1);
+            taken |= spread(all, t->burst - 1);
             taken |= spread(join(a->burst[p->group], b->burst[p->group], shift), t->ccd_l - 1);
         }
     }

@@ -33,7 +33,7 @@ struct dram_conf {
     uint64_t banks;     /* a channel, all ranks; a power of two, at least one a rank */
     uint64_t row_bytes; /* row buffer of a bank over all chips of a rank */
     uint64_t t_ck_ps, t_cl_ps, t_cwl_ps, t_rcd_ps, t_rp_ps, t_ras_ps, t_rtp_ps, t_wr_ps, t_wtr_ps;
-    uint64_t t_ccd_l_ps, t_ccd_w_ps, t_rrd_s_ps, t_rrd_l_ps, t_faw_ps, t_rank_ps, t_refi_ps, t_rfc_ps;
+    uint64_t t_ccd_l_ps, t_rrd_s_ps, t_rrd_l_ps, t_faw_ps, t_rank_ps, t_refi_ps, t_rfc_ps;
     uint64_t page_ps; /* a row that was not used for so long is closed; 0: at once */
     uint64_t write_queue, write_high, write_low;
 };
@@ -42,7 +42,7 @@ struct dram_conf {
 struct dram_timing {
     ps_t ck_ps;
     double per_ps; /* clocks a picosecond */
-    uint32_t burst, cl, cwl, rcd, rp, ras, rtp, wr, wtr, ccd_l, ccd_w, rrd_s, rrd_l, faw, rank_gap;
+    uint32_t burst, cl, cwl, rcd, rp, ras, rtp, wr, wtr, ccd_l, rrd_s, rrd_l, faw, rank_gap;
     uint64_t refi, rfc, page;
     uint32_t write_queue, write_high, write_low;
 };
@@ -79,14 +79,16 @@ typedef void dram_log_fn(void *ctx, enum dram_command c, struct dram_place at, u
 
 struct dram {
     struct dram_timing t;
-    uint32_t n_ranks, n_banks, low_bits, column_bits, bank_bits, rank_shift, group_mask;
+    uint32_t n_ranks, n_banks, near_bits, low_bits, column_bits, bank_bits, rank_shift, group_mask;
     uint64_t newest;   /* last word of the calendar that is valid */
     uint64_t span_end; /* end of the last stretch of writes, and of its turn-around */
     uint64_t phase[DRAM_MAX_RANKS], refresh[DRAM_MAX_RANKS]; /* refresh: begin of the period looked at last */
     uint64_t n_in, n_out;                                    /* writes taken and drained */
     uint32_t n_queued;
     struct dram_place queue[DRAM_MAX_WRITES];
-    uint64_t left[DRAM_MAX_WRITES]; /* when write number i left the queue, at i % DRAM_MAX_WRITES */
+    uint64_t arrival[DRAM_MAX_WRITES]; /* when they came */
+    uint64_t came[DRAM_MAX_WRITES],
+        left[DRAM_MAX_WRITES]; /* when write number i came and left, at i % DRAM_MAX_WRITES */
     struct dram_stats stats;
     dram_log_fn *log; /* NULL outside tests */
     void *log_ctx;

@@ -7,6 +7,8 @@
 /* Clocks between the last read data and the first write data: the data strobe turns round (JESD79-4: RD to WR is
  * CL + BL/2 + 2 - CWL). */
 #define READ_TO_WRITE 2u
+/* Clocks that the writes of a rank may take beyond their own bursts, for banks that are not ready. */
+#define SLACK 8u
 
 /* Bursts that begin in [at, at + 63] on any rank. */
 static uint64_t bursts_from(const struct dram *d, uint64_t at)
@@ -55,7 +57,8 @@ static void block_reads(struct dram *d, uint32_t rank, uint64_t from, uint64_t t
 
 static void leave(struct dram *d, uint32_t i, uint64_t clock)
 {
-    d->left[d->n_out++ % DRAM_MAX_WRITES] = clock;
+    d->left[d->n_out % DRAM_MAX_WRITES] = clock;
+    d->came[d->n_out++ % DRAM_MAX_WRITES] = d->arrival[i];
     d->queue[i].row = UINT32_MAX; /* gone; rows are far below that */
 }
 
@@ -78,12 +81,22 @@ static uint64_t drain_rank(struct dram *d, uint32_t rank, uint64_t now, uint64_t
     return end;
 }
 
+static uint32_t queued_of(const struct dram *d, uint32_t rank)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < d->n_queued; i++)
+        n += d->queue[i].rank == rank && d->queue[i].row != UINT32_MAX;
+    return n;
+}
+
 static void close_gaps(struct dram *d)
 {
     uint32_t k = 0;
     for (uint32_t i = 0; i < d->n_queued; i++)
-        if (d->queue[i].row != UINT32_MAX)
+        if (d->queue[i].row != UINT32_MAX) {
+            d->arrival[k] = d->arrival[i];
             d->queue[k++] = d->queue[i];
+        }
     d->n_queued = k;
 }
 
@@ -92,15 +105,16 @@ static void drain(struct dram *d, uint64_t now)
 {
     const struct dram_timing *t = &d->t;
     uint32_t want = d->n_queued - t->write_low, left = want;
-    uint32_t pitch = max_u64(t->burst, t->ccd_w), tail = t->wtr + t->cl;
-    uint32_t body = want * pitch + (t->rank_gap + t->burst) * d->n_ranks + t->ccd_l;
+    uint32_t tail = t->wtr + t->cl;
+    uint32_t body = want * t->burst + (t->rank_gap + t->burst) * d->n_ranks + t->ccd_l;
     d->stats.write_drains++;
     while (left == want) { /* all banks may be in refresh */
         uint64_t first = find_stretch(d, now + t->rcd + t->cwl, body + tail), to = first + body, end[DRAM_MAX_RANKS];
         uint64_t from = first, last = first;
         now = max_u64(now, dram_oldest(d) + 64);
         for (uint32_t r = 0; r < d->n_ranks; r++) {
-            end[r] = drain_rank(d, r, now, from, to, &left);
+            uint64_t share = from + queued_of(d, r) * t->burst + SLACK;
+            end[r] = drain_rank(d, r, now, from, min_u64(share, to), &left);
             from = last = max_u64(last, end[r]);
         }
         for (uint32_t r = 0; r < d->n_ranks && left < want; r++)
@@ -117,11 +131,13 @@ ps_t dram_write(struct dram *d, uint64_t line, ps_t t)
     uint64_t a = dram_clock(d, t);
     dram_reach(d, a + 64);
     a = max_u64(a, dram_oldest(d) + 64);
-    /* A slot is free when the write that came a queue's length earlier has left. */
+    d->arrival[d->n_queued] = a;
+    /* A slot is free when the write that came a queue's length earlier has left, unless that one came from a core whose
+     * clock is ahead. */
     if (d->n_in++ >= d->t.write_queue) {
-        uint64_t left = d->left[(d->n_in - 1 - d->t.write_queue) % DRAM_MAX_WRITES];
-        if (left > a) {
-            a = left;
+        uint64_t i = (d->n_in - 1 - d->t.write_queue) % DRAM_MAX_WRITES;
+        if (d->left[i] > a && d->came[i] <= a) {
+            a = d->left[i];
             t = dram_time(d, a);
         }
     }

@@ -6,7 +6,8 @@
 
 /* DDR4-2666V (CL19) of 8 Gb x8 chips, two ranks a channel; times by JESD79-4B's tables of speed bins and core timings,
  * some given in clocks there and in nanoseconds of 0.75 here. The queue sizes are of the order that public descriptions
- * of server controllers give; they are knobs. Calibrated: front, t_ccd_w. */
+ * of server controllers give; they are knobs. Calibrated: front (idle latency), the watermarks and
+ * page_timeout (loaded latency). */
 #define K(field) offsetof(struct imc_conf, field)
 const struct conf_key imc_keys[] = {
     {"controllers", CONF_UINT, K(n_imcs), "2", 1, 8, NULL, "memory controllers a node"},
@@ -15,7 +16,8 @@ const struct conf_key imc_keys[] = {
      "consecutive bytes of DRAM on one channel"},
     {"pmem_interleave", CONF_SIZE, K(pmem_interleave_bytes), "4KiB", 64, 1 << 20, NULL,
      "consecutive bytes of persistent memory on one module (FAST'20: 4 KiB)"},
-    {"front", CONF_TIME, K(front_ps), "25ns", 0, 0, NULL, "controller and on-die path of a read, both ways"},
+    {"front", CONF_TIME, K(front_ps), "3ns", 0, 0, NULL,
+     "controller and on-die path of a read, both ways, beyond the last-level cache (calibrated: idle latency of Mess)"},
     {"ranks", CONF_UINT, K(dram.ranks), "2", 1, DRAM_MAX_RANKS, NULL, "ranks a channel"},
     {"banks", CONF_UINT, K(dram.banks), "32", 1, DRAM_MAX_BANKS, NULL, "banks a channel, all ranks (two ranks of 16)"},
     {"row", CONF_SIZE, K(dram.row_bytes), "8KiB", 64, 1 << 20, NULL, "row buffer of a bank over all chips of a rank"},
@@ -34,7 +36,6 @@ const struct conf_key imc_keys[] = {
      "end of write data to read of the same rank (tWTR_L, taken for all its bank groups)"},
     {"t_ccd_l", CONF_TIME, K(dram.t_ccd_l_ps), "5ns", 0, PS_PER_US, NULL,
      "between column commands of a bank group (of different ones: four clocks)"},
-    {"t_ccd_w", CONF_TIME, K(dram.t_ccd_w_ps), "3ns", 0, PS_PER_US, NULL, "between writes of a rank"},
     {"t_rrd_s", CONF_TIME, K(dram.t_rrd_s_ps), "3ns", 0, PS_PER_US, NULL, "between activates of different bank groups"},
     {"t_rrd_l", CONF_TIME, K(dram.t_rrd_l_ps), "4.9ns", 0, PS_PER_US, NULL, "between activates of a bank group"},
     {"t_faw", CONF_TIME, K(dram.t_faw_ps), "21ns", 0, PS_PER_US, NULL, "no more than four activates of a rank in it"},
@@ -43,9 +44,9 @@ const struct conf_key imc_keys[] = {
     {"t_refi", CONF_TIME, K(dram.t_refi_ps), "7.8us", 0, PS_PER_MS, NULL, "refresh period of a rank; 0us: no refresh"},
     {"t_rfc", CONF_TIME, K(dram.t_rfc_ps), "350ns", 0, PS_PER_US, NULL, "duration of a refresh (8 Gb)"},
     {"write_queue", CONF_UINT, K(dram.write_queue), "48", 1, DRAM_MAX_WRITES, NULL, "DRAM write queue slots a channel"},
-    {"write_high", CONF_UINT, K(dram.write_high), "36", 1, DRAM_MAX_WRITES, NULL,
+    {"write_high", CONF_UINT, K(dram.write_high), "32", 1, DRAM_MAX_WRITES, NULL,
      "occupancy that starts a write batch"},
-    {"write_low", CONF_UINT, K(dram.write_low), "12", 0, DRAM_MAX_WRITES, NULL,
+    {"write_low", CONF_UINT, K(dram.write_low), "16", 0, DRAM_MAX_WRITES, NULL,
      "occupancy at which a write batch ends"},
     {"wpq_entries", CONF_UINT, K(wpq_entries), "64", 1, 4096, NULL,
      "write-pending queue entries for persistent lines, a channel"},
