@@ -4,13 +4,16 @@
  * out of it. */
 #include "sim/cpu/x86_code.h"
 
+#include "sim/cpu/x86_window.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_ARENA (64 * MIB)
-#define BLOCK_MAX     (sizeof(struct x86_block) + X86_BLOCK_OPS * sizeof(struct x86_op))
-#define IN_PAGE(a)    ((a) & (PAGE_BYTES - 1))
-#define PAGE_OF(a)    ((a) & ~(uint64_t)(PAGE_BYTES - 1))
+#define BLOCK_MAX                                                                                                      \
+    (sizeof(struct x86_block) + X86_BLOCK_OPS * sizeof(struct x86_op) + X86_BLOCK_INSNS * sizeof(struct x86_use))
+#define IN_PAGE(a) ((a) & (PAGE_BYTES - 1))
+#define PAGE_OF(a) ((a) & ~(uint64_t)(PAGE_BYTES - 1))
 
 static inline uint32_t hash_of(uint64_t hpa, uint64_t rip)
 {
@@ -289,7 +292,8 @@ const struct x86_op *x86_find_slow(struct x86_cpu *cpu, uint64_t rip)
     struct x86_block *b = (struct x86_block *)(void *)(c->arena + c->arena_used);
     if (!fill(cpu, b, rip, X86_BLOCK_INSNS))
         return no_code(cpu, rip);
-    c->arena_used += (sizeof *b + (b->n_ops + 1u) * sizeof b->op[0] + 63) & ~63ull;
+    c->arena_used +=
+        (sizeof *b + (b->n_ops + 1u) * sizeof b->op[0] + b->n_insns * sizeof(struct x86_use) + 63) & ~63ull;
     struct x86_block **slot = &c->hash[hash_of(b->hpa, rip)];
     b->hash_next = *slot;
     *slot = b;

@@ -11,7 +11,7 @@
 #define X86_BLOCK_OPS   (X86_BLOCK_INSNS + 4u)
 
 /* Operations of a block: op[0] enters it (disp: the block, imm: its instructions), the last one leaves it and is
- * followed by a struct x86_link, which n_ops does not count. */
+ * followed by a struct x86_link, which n_ops does not count, and that by a struct x86_use an instruction. */
 struct x86_block {
     uint64_t rip;
     uint64_t hpa;  /* of its first byte */

@@ -2,6 +2,7 @@
 /* From instruction bytes to operations: Zydis decodes, handlers are picked by mnemonic, form and size, flags that
  * nobody can see are not computed, and a comparison is fused with the jump behind it. */
 #include "sim/cpu/x86_int.h"
+#include "sim/cpu/x86_use.h"
 
 #include <Zydis/Zydis.h>
 
@@ -210,6 +211,7 @@ struct build {
     bool is_ended;
     uint64_t rip; /* of the instruction at hand */
     struct note note[X86_BLOCK_OPS];
+    struct x86_use use[X86_BLOCK_INSNS];
 };
 
 static bool is_seg_or_control(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o)
@@ -476,6 +478,7 @@ static void add_insn(struct build *w, const ZydisDecodedInstruction *in, const Z
         op->size = in->raw.rex.W ? 8 : in->operand_width == 16 ? 2 : 4;
         op->flags &= (uint16_t)~X86F_END;
     }
+    x86_use_of(in, o, &w->use[b->n_insns]);
     uint64_t next = w->rip + in->length, target = next;
     for (uint32_t i = 0; i < in->operand_count_visible; i++)
         if (o[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && o[i].imm.is_relative)
@@ -494,6 +497,7 @@ static void add_bad(struct build *w, x86_fn *fn)
 {
     struct x86_block *b = w->b;
     w->note[w->n] = (struct note){.alu = ALU_N};
+    w->use[b->n_insns] = (struct x86_use){.cycles = 1};
     b->op[w->n++] = (struct x86_op){
         .fn = fn, .len = 1, .at = b->n_bytes, .ordinal = b->n_insns, .flags = X86F_END, .dst = X86_NO_REG};
     b->n_insns++;
@@ -540,6 +544,7 @@ uint32_t x86_decode_block(struct x86_block *b, const uint8_t *bytes, uint32_t n_
         add_end(&w);
     prune_flags(&w);
     b->n_ops = (uint16_t)w.n;
+    memcpy(&b->op[w.n + 1], w.use, b->n_insns * sizeof w.use[0]);
     b->op[0] = (struct x86_op){.fn = x86_enter, .imm = b->n_insns};
     return b->n_bytes;
 }

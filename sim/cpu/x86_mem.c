@@ -3,6 +3,7 @@
  * without direct access, stores into decoded code, and everything in the timed models. */
 #include "sim/base/diag.h"
 #include "sim/cpu/x86_code.h"
+#include "sim/cpu/x86_window.h"
 
 #include <string.h>
 
@@ -150,7 +151,7 @@ static bool stored_by_bus(struct x86_cpu *cpu, uint64_t gva, uint32_t len)
 /* Time that the address of a timed access is known: its registers may come from loads. */
 static void wait_for_address(struct x86_cpu *cpu, const struct x86_op *op)
 {
-    if (!cpu->core || !op || !(op->flags & X86F_MEM))
+    if (!cpu->core || !op || !(op->flags & X86F_MEM) || cpu->timing != X86_BLOCK)
         return;
     if (op->base < 16)
         core_wait(cpu->core, cpu->ready_ps[op->base]);
@@ -172,7 +173,9 @@ static bool bus_load(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva,
             return refused(cpu, status);
         done += n;
     }
-    if (cpu->core && op && op->flags & X86F_LOAD)
+    if (cpu->timing == X86_WINDOW)
+        x86_window_loaded(cpu);
+    else if (cpu->core && op && op->flags & X86F_LOAD)
         cpu->ready_ps[op->dst >> 3 & 15] = cpu->core->last_load_ps;
     return true;
 }
@@ -191,6 +194,8 @@ static bool bus_store(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva
         enum x86_bus_status status = fn(cpu, gva + done, (const uint8_t *)buf + done, n);
         if (status != X86_BUS_OK)
             return refused(cpu, status);
+        if (cpu->timing == X86_WINDOW)
+            x86_window_stored(cpu);
         if (!stored_by_bus(cpu, gva + done, n))
             return false;
         done += n;
@@ -317,6 +322,8 @@ bool x86_flush_line(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, 
         wait_for_address(cpu, op);
     }
     enum x86_bus_status status = cpu->bus->flush(cpu, gva, flush_op);
+    if (cpu->timing == X86_WINDOW)
+        x86_window_stored(cpu);
     return status == X86_BUS_OK ? true : refused(cpu, status);
 }
 
@@ -326,4 +333,6 @@ void x86_fence(struct x86_cpu *cpu, const struct x86_op *op, bool loads_too)
         x86_issue(cpu, op);
     if (cpu->bus->fence)
         cpu->bus->fence(cpu, loads_too);
+    if (cpu->timing == X86_WINDOW)
+        x86_window_resume(cpu);
 }

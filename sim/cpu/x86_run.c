@@ -2,6 +2,7 @@
 /* The run loop: entering and leaving blocks, budgets, faults; making a processor. */
 #include "sim/base/diag.h"
 #include "sim/cpu/x86_code.h"
+#include "sim/cpu/x86_window.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,9 @@ void x86_cpu_fini(struct x86_cpu *cpu)
 
 void x86_set_timing(struct x86_cpu *cpu, enum x86_timing timing)
 {
+    CHECK_MSG(timing != X86_WINDOW || cpu->core, "the window model needs a core");
+    if (timing == X86_WINDOW && !cpu->window)
+        cpu->window = x86_window_new(NULL);
     cpu->timing = timing;
     memset(cpu->ready_ps, 0, sizeof cpu->ready_ps);
     x86_tlb_flush(cpu);
@@ -99,7 +103,9 @@ static void issue_up_to(struct x86_cpu *cpu, uint32_t n)
 
 void x86_issue(struct x86_cpu *cpu, const struct x86_op *op)
 {
-    if (op)
+    if (op && cpu->timing == X86_WINDOW)
+        x86_window_access(cpu, op);
+    else if (op)
         issue_up_to(cpu, op->ordinal + 1u);
 }
 
@@ -122,9 +128,13 @@ void x86_clock(struct x86_cpu *cpu, const struct x86_op *op)
 /* A timed block begins: what is left of the last one issues, and the lines of the new one are fetched. */
 static enum x86_bus_status timed_entry(struct x86_cpu *cpu, const struct x86_block *b)
 {
-    issue_up_to(cpu, cpu->n_pending);
-    cpu->n_issued = 0;
-    cpu->n_pending = b->n_insns;
+    if (cpu->timing == X86_WINDOW) {
+        x86_window_enter(cpu, b);
+    } else {
+        issue_up_to(cpu, cpu->n_pending);
+        cpu->n_issued = 0;
+        cpu->n_pending = b->n_insns;
+    }
     if (!cpu->bus->fetch)
         return X86_BUS_OK;
     uint64_t last = (b->rip + b->n_bytes - 1) >> LINE_SHIFT;
@@ -134,6 +144,8 @@ static enum x86_bus_status timed_entry(struct x86_cpu *cpu, const struct x86_blo
         enum x86_bus_status status = cpu->bus->fetch(cpu, line << LINE_SHIFT);
         if (status != X86_BUS_OK)
             return status;
+        if (cpu->timing == X86_WINDOW)
+            x86_window_fetched(cpu);
         cpu->last_fetch = line;
     }
     return X86_BUS_OK;
@@ -173,6 +185,8 @@ static __attribute__((noinline)) const struct x86_op *enter_slow(struct x86_cpu 
     int64_t left = cpu->budget + op->imm + cpu->bias;
     uint32_t take = b->n_insns;
     uint64_t at;
+    if (cpu->timing == X86_WINDOW)
+        x86_window_settle(cpu);
     if (cpu->timing != X86_FUNCTIONAL && cpu->core && cpu->until_ps && cpu->core->now_ps >= cpu->until_ps)
         left = 0;
     cpu->budget += op->imm;
@@ -217,7 +231,9 @@ const struct x86_op *x86_enter(struct x86_cpu *cpu, const struct x86_op *op)
 static void give_back(struct x86_cpu *cpu, const struct x86_op *op)
 {
     cpu->budget += cpu->block->n_insns - op->ordinal;
-    if (cpu->timing != X86_FUNCTIONAL) {
+    if (cpu->timing == X86_WINDOW) {
+        x86_window_leave(cpu, op->ordinal);
+    } else if (cpu->timing == X86_BLOCK) {
         issue_up_to(cpu, op->ordinal);
         cpu->n_pending = cpu->n_issued;
     }
@@ -315,7 +331,9 @@ enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until
     while (op)
         op = op->fn(cpu, op);
     x86_fp_leave(cpu);
-    if (is_timed)
+    if (cpu->timing == X86_WINDOW)
+        x86_window_leave(cpu, UINT32_MAX);
+    else if (is_timed)
         issue_up_to(cpu, cpu->n_pending);
     else
         clock_up_to(cpu, cpu->granted - cpu->budget - cpu->bias);

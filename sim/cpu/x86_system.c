@@ -4,6 +4,7 @@
 #include "sim/cpu/x86_int.h"
 
 #include "sim/cache/cache.h"
+#include "sim/cpu/x86_window.h"
 
 #include <Zydis/Mnemonic.h>
 
@@ -99,6 +100,8 @@ X86_OP(rdtscp)
     if (cpu->timing != X86_FUNCTIONAL && cpu->core) {
         x86_issue(cpu, op);
         core_drain(cpu->core);
+        if (cpu->timing == X86_WINDOW)
+            x86_window_resume(cpu);
     }
     put_tsc(cpu, op);
     cpu->state.gpr[X86_RCX] = (uint32_t)cpu->state.tsc_aux;
@@ -264,7 +267,8 @@ X86_OP(lfence)
 {
     if (cpu->timing != X86_FUNCTIONAL && cpu->core) {
         x86_issue(cpu, op);
-        core_wait(cpu->core, cpu->core->last_load_ps);
+        if (cpu->timing == X86_BLOCK)
+            core_wait(cpu->core, cpu->core->last_load_ps);
     }
     return x86_next(op);
 }
