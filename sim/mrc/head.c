@@ -91,7 +91,7 @@ void mrc_head_feed(struct mrc_head *h, const uint64_t *ids, uint32_t n)
     if (!h->lru)
         h->lru = mrc_lru_new();
     uint64_t held = mrc_lru_distinct(h->lru);
-    mrc_lru_feed_distances(h->lru, ids, n, distance);
+    mrc_lru_distances(h->lru, ids, n, distance);
     for (uint32_t i = 0; i < n; i++) {
         if (distance[i] > 0 && distance[i] <= MRC_HEAD_REACH)
             h->hits[distance[i]]++;

@@ -174,7 +174,7 @@ static void carry(struct mrc_lru *m, uint32_t d)
     m->hits_high[d]++;
 }
 
-void mrc_lru_feed_distances(struct mrc_lru *m, const uint64_t *ids, uint64_t n, uint32_t *distance)
+void mrc_lru_distances(struct mrc_lru *m, const uint64_t *ids, uint64_t n, uint32_t *distance)
 {
     while (n > 0) {
         uint32_t part = n < BLOCK ? (uint32_t)n : BLOCK;
@@ -182,17 +182,22 @@ void mrc_lru_feed_distances(struct mrc_lru *m, const uint64_t *ids, uint64_t n, 
             grow_table(m);
         if (m->axis.end + BLOCK > m->axis.n_bits)
             compact(m);
-        grow_hits(m, m->axis.n_set + BLOCK);
         block(m, ids, part, distance);
-        for (uint32_t i = 0; i < part; i++) {
-            if (__builtin_expect(++m->hits[distance[i]] == 0, 0))
-                carry(m, distance[i]);
-        }
-        m->accesses += part;
         ids += part;
         distance += part;
         n -= part;
     }
+}
+
+void mrc_lru_feed_distances(struct mrc_lru *m, const uint64_t *ids, uint64_t n, uint32_t *distance)
+{
+    mrc_lru_distances(m, ids, n, distance);
+    grow_hits(m, m->axis.n_set);
+    for (uint64_t i = 0; i < n; i++) {
+        if (__builtin_expect(++m->hits[distance[i]] == 0, 0))
+            carry(m, distance[i]);
+    }
+    m->accesses += n;
 }
 
 void mrc_lru_feed(struct mrc_lru *m, const uint64_t *ids, uint64_t n)

@@ -19,6 +19,9 @@ void mrc_lru_feed(struct mrc_lru *m, const uint64_t *ids, uint64_t n);
  * every cache of at least that many entries. */
 void mrc_lru_feed_distances(struct mrc_lru *m, const uint64_t *ids, uint64_t n, uint32_t *distance);
 
+/* The stack distances alone: nothing is counted. */
+void mrc_lru_distances(struct mrc_lru *m, const uint64_t *ids, uint64_t n, uint32_t *distance);
+
 uint64_t mrc_lru_accesses(const struct mrc_lru *m);
 uint64_t mrc_lru_distinct(const struct mrc_lru *m);
 /* Accesses with stack distance d (1..distinct; 0 elsewhere). */

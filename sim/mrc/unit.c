@@ -99,13 +99,35 @@ uint64_t mrc_unit_address(const struct mrc_unit *u, uint64_t id)
     }
 }
 
+/* The ids of records that touch one page, block or object each, which nearly all do: up to the first other one. */
+static uint32_t simple_ids(struct mrc_unit *u, uint64_t *ids, const struct trace_rec **source, uint32_t max)
+{
+    const uint32_t shift = u->kind == MRC_OBJECT ? 0 : u->kind == MRC_PAGE ? u->shift : BLOCK_SHIFT;
+    const uint64_t within = (1ull << shift) - 1;
+    const struct trace_rec *r = u->rec;
+    uint32_t n = 0;
+    for (; n < max && r != u->rec_end; r++, n++) {
+        bool is_access = trace_is_access(r->kind),
+             is_object = r->kind == TRACE_OBJECT_READ || r->kind == TRACE_OBJECT_WRITE;
+        if (!is_object && (!is_access || (shift && (r->addr & within) + r->size > within + 1)))
+            break;
+        ids[n] = is_object ? r->addr : (r->addr >> shift) ^ u->space[r->vcpu];
+        if (source)
+            source[n] = r;
+    }
+    u->rec = r;
+    return n;
+}
+
 uint32_t mrc_unit_ids(struct mrc_unit *u, uint64_t *ids, const struct trace_rec **source, uint32_t max)
 {
     uint32_t n = 0;
     while (n < max) {
+        if (u->left == 0)
+            n += simple_ids(u, ids + n, source ? source + n : NULL, max - n);
+        if (n == max || (u->left == 0 && u->rec == u->rec_end))
+            break;
         if (u->left == 0) {
-            if (u->rec == u->rec_end)
-                break;
             begin(u, u->rec++);
             continue;
         }
