@@ -197,10 +197,11 @@ static int32_t op_pml_drain(void *m, uint32_t cpu, uint32_t vm_index, uint64_t *
     struct hv *hv = m;
     struct vm *vm = hv->vm[vm_index];
     uint32_t n = (uint32_t)min_u64(max, vm->n_pml_log);
-    if (n)
+    if (n) {
         memcpy(gpa, vm->pml_log, n * sizeof *gpa);
-    vm->n_pml_log -= n;
-    memmove(vm->pml_log, vm->pml_log + n, vm->n_pml_log * sizeof *gpa);
+        vm->n_pml_log -= n;
+        memmove(vm->pml_log, vm->pml_log + n, vm->n_pml_log * sizeof *gpa);
+    }
     while (n < max && vm->pml && vm->pml->n)
         gpa[n++] = vm->pml->gpa[--vm->pml->n];
     hv_charge(hv, cpu, n * hv->conf.leaf_read_cycles);
