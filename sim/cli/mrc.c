@@ -225,7 +225,7 @@ static int check_observed(const struct mrc_args *a, struct diag *d)
     return 0;
 }
 
-static int run_observed(struct mrc_args *a, const char *path, struct diag *d)
+static int run_observed(const struct mrc_args *a, const char *path, struct diag *d)
 {
     const struct mrc_observe o = {.path = path,
                                   .format = a->format,
@@ -236,12 +236,13 @@ static int run_observed(struct mrc_args *a, const char *path, struct diag *d)
                                   .limit = a->limit};
     struct mrc_results res = {0};
     struct mrc_price price = {0};
-    a->price = &price;
+    struct mrc_args priced = *a;
+    priced.price = &price;
     int rc = check_observed(a, d);
     if (rc == 0)
         rc = mrc_observe(&o, &res.curve, &price, d);
     if (rc == 0)
-        rc = print_to(a->out, print_curve, a, &res, d);
+        rc = print_to(a->out, print_curve, &priced, &res, d);
     if (rc == 0 && !a->json)
         mrc_price_print(&price, stderr);
     mrc_results_free(&res);
