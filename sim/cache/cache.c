@@ -25,7 +25,7 @@ const struct conf_key cache_keys[] = {
      "LLC load-to-use latency in core cycles (InstLatx64: 69 to 78 by pattern on a mesh of six)"},
     {"snoop_cycles", CONF_UINT, K(snoop_cycles), "40", 0, 10000, NULL,
      "asking another core of the socket, in core cycles"},
-    {"flush_back", CONF_TIME, K(flush_back_ps), "24ns", 0, PS_PER_US, NULL,
+    {"flush_back", CONF_TIME, K(flush_back_ps), "28ns", 0, PS_PER_US, NULL,
      "a controller's answer to a write-back by a flush, on its way to the core (OptaneStudy: 57.3 ns in all, DRAM)"},
     {"ntstore_back", CONF_TIME, K(ntstore_back_ps), "55ns", 0, PS_PER_US, NULL,
      "the same of a non-temporal store, which asks for the line first (OptaneStudy: 86.9 ns in all, DRAM)"},
@@ -71,7 +71,7 @@ static int pcache_init(struct pcache *p, const char *name, uint64_t bytes, uint6
 int caches_init(struct caches *c, const struct cache_conf *conf, struct numa *numa, uint32_t cores_a_socket,
                 uint64_t core_hz, struct diag *d)
 {
-    *c = (struct caches){.conf = *conf, .numa = numa, .cores_a_socket = cores_a_socket, .n_sockets = numa->n_nodes};
+    *c = (struct caches){.conf = *conf, .numa = numa, .cores_a_socket = cores_a_socket, .n_sockets = numa->n_cpu_nodes};
     if (cores_a_socket == 0 || cores_a_socket > 32)
         return fail(d, "machine.cores: %u cores a node, expected 1 to 32", cores_a_socket);
     c->l1_ps = conf->l1_cycles * PS_PER_S / core_hz;

@@ -6,10 +6,12 @@ const struct conf_key core_keys[] = {
     {"clock", CONF_FREQ, K(hz), "2.4GHz", 100000000, 10000000000, NULL, "core clock"},
     {"ipc_milli", CONF_UINT, K(ipc_milli), "2000", 1, 16000, NULL,
      "instructions a cycle without misses, in thousandths (a trace does not tell dependences)"},
-    {"miss_buffers", CONF_UINT, K(miss_buffers), "10", 1, CORE_MAX_MISSES, NULL,
-     "line fill buffers in use at most (Skylake has 12; 7.38 GB/s of reads at 81.4 ns are 9.4: OptaneStudy)"},
+    {"miss_buffers", CONF_UINT, K(miss_buffers), "11", 1, CORE_MAX_MISSES, NULL,
+     "lines on their way to or from the L1 (Skylake has 12 line fill buffers; 7.38 GB/s of reads: OptaneStudy)"},
     {"nt_buffers", CONF_UINT, K(nt_buffers), "6", 1, CORE_MAX_MISSES, NULL,
      "of these, non-temporal stores (4.31 GB/s at 86.9 ns are 5.9: OptaneStudy)"},
+    {"ntstore_fenced", CONF_TIME, K(nt_fenced_ps), "187ns", 0, PS_PER_US, NULL,
+     "from one non-temporal store to the next behind a fence (LENS: 187 ns for 64 B and a fence)"},
     {"rob", CONF_UINT, K(rob), "224", 1, 4096, NULL, "reorder buffer (Skylake: 224)"},
     {"store_buffer", CONF_UINT, K(store_buffer), "56", 1, CORE_MAX_STORES, NULL, "store buffer (Skylake: 56)"},
     {"store_miss", CONF_TIME, K(store_miss_ps), "17ns", 0, PS_PER_US, NULL,
@@ -76,4 +78,8 @@ void core_sfence(struct core *c, bool loads_too)
     core_wait(c, max_u64(c->stores_done_ps, c->flushes_done_ps));
     c->now_ps += (loads_too ? c->conf.mfence_cycles : c->conf.sfence_cycles) * c->cycle_ps;
     c->stats.fence_ps += c->now_ps - start;
+    c->nt_after_ps = c->nt_ps + c->conf.nt_fenced_ps;
+    c->fence_instruction = c->stats.instructions;
+    /* A stall of that length fills the reorder buffer; what came before the fence is as far back as asking goes. */
+    c->fence_ps = loads_too ? c->now_ps : max_u64(start, c->now_ps - min_u64(c->now_ps, PS_PER_US));
 }

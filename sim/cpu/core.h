@@ -18,6 +18,7 @@ struct core_conf {
     uint64_t ipc_milli;     /* instructions a cycle without misses, in thousandths */
     uint64_t miss_buffers;  /* lines that may be on their way to or from the L1: misses and non-temporal stores */
     uint64_t nt_buffers;    /* of these, non-temporal stores */
+    uint64_t nt_fenced_ps;  /* from one non-temporal store to the next behind a fence */
     uint64_t rob;           /* instructions that may wait behind the oldest outstanding load */
     uint64_t store_buffer;  /* stores that may wait for their line */
     uint64_t store_miss_ps; /* a store that missed holds the head of the store buffer so long */
@@ -45,8 +46,11 @@ struct core {
     ps_t instruction_fs; /* femtoseconds an instruction */
     uint64_t carry_fs;
     ps_t cycle_ps;
-    ps_t last_load_ps;    /* when the youngest load's data is there: for dependent loads */
-    ps_t stores_done_ps;  /* when the youngest store has left the buffer */
+    ps_t last_load_ps;       /* when the youngest load's data is there: for dependent loads */
+    ps_t stores_done_ps;     /* when the youngest store has left the buffer */
+    ps_t nt_ps, nt_after_ps; /* the last non-temporal store; since a fence, none before that */
+    ps_t fence_ps;           /* when the last fence began to wait */
+    uint64_t fence_instruction;
     ps_t flushes_done_ps; /* when all flushes and non-temporal stores so far are accepted by their controllers */
     uint32_t miss_head, miss_n, fill_head, fill_n, store_head, store_n;
     struct core_miss miss[CORE_MAX_MISSES]; /* loads, in order */
@@ -146,6 +150,12 @@ static inline void core_store_held(struct core *c, ps_t done_ps, ps_t hold_ps)
     }
     c->stores_done_ps = max_u64(c->stores_done_ps + hold_ps, done_ps);
     c->store_ps[(c->store_head + c->store_n++) & (CORE_MAX_STORES - 1)] = c->stores_done_ps;
+}
+
+/* Stores ask for their lines ahead of time, also behind a fence: when one that misses now has asked. */
+static inline ps_t core_asked_ps(const struct core *c, ps_t t)
+{
+    return c->stats.instructions - c->fence_instruction < c->conf.rob ? min_u64(t, c->fence_ps) : t;
 }
 
 /* A store whose line is writable at done_ps. */

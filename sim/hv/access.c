@@ -320,6 +320,8 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
     if (!cache_l1_hit(hv->caches, v->cpu, line, op, asked, &done)) {
         core_need_fill(core, UINT64_MAX);
         asked = max_u64(asked, core->now_ps);
+        if (op == CACHE_WRITE)
+            asked = core_asked_ps(core, asked);
         done = cache_l1_miss(hv->caches, v->cpu, line, op, asked);
     }
     bool is_local = mem_region_at(hv->mem, r.hpa)->node == cpu->node;
@@ -390,6 +392,10 @@ int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
     ps_t start = max_u64(r.done_ps, core->stores_done_ps);
     ps_t done = cache_flush(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, start);
     core->flushes_done_ps = max_u64(core->flushes_done_ps, done);
+    if (*write_backs != before) { /* the line holds a buffer until the controller has it */
+        core_need_fill(core, UINT64_MAX);
+        core_fill(core, done);
+    }
     ps_t hold = flush_hold(core, op, *write_backs != before);
     if (hold)
         core_store_held(core, start + hold, hold);
@@ -423,7 +429,8 @@ int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data)
     if (data)
         frame_write(hv->mem, r.hpa & ~(uint64_t)(LINE_BYTES - 1), data, LINE_BYTES);
     core_need_fill(&cpu->core, cpu->core.conf.nt_buffers);
-    r.done_ps = max_u64(r.done_ps, cpu->core.now_ps);
+    r.done_ps = max_u64(max_u64(r.done_ps, cpu->core.now_ps), cpu->core.nt_after_ps);
+    cpu->core.nt_ps = r.done_ps;
     ps_t done = cache_ntstore(hv->caches, v->cpu, line, r.done_ps);
     core_store(&cpu->core, r.done_ps);
     core_fill(&cpu->core, done);

@@ -276,32 +276,48 @@ static int one_line(struct vcpu *v, uint64_t gva, uint64_t mode)
     }
 }
 
-static int lines(struct probe_thread *t, struct vcpu *v, uint64_t offset)
+/* Line i of the thread: unit number, line in the unit. */
+static uint64_t line_in_unit(const struct probe_thread *t)
 {
-    for (uint64_t at = 0; at < t->unit; at += LINE_BYTES)
-        if (one_line(v, PROBE_GVA + offset + at, t->mode))
-            return -1;
-    t->done_bytes += t->unit;
-    return 0;
+    return t->i % (t->unit / LINE_BYTES) * LINE_BYTES;
+}
+
+static uint64_t stream_at(const struct probe_thread *t, uint64_t unit)
+{
+    return t->base + unit % (t->bytes / t->unit) * t->unit;
 }
 
 int step_stream(struct probe_thread *t, struct vcpu *v)
 {
-    uint64_t gap = t->gap ? t->gap : t->unit;
-    return lines(t, v, t->base + t->i % (t->bytes / gap) * gap);
+    t->done_bytes += LINE_BYTES;
+    return one_line(v, PROBE_GVA + stream_at(t, t->i / (t->unit / LINE_BYTES)) + line_in_unit(t), t->mode);
 }
 
 int step_random(struct probe_thread *t, struct vcpu *v)
 {
-    return lines(t, v, t->base + rng_below(&t->rng, t->bytes / t->unit) * t->unit);
+    uint64_t line = line_in_unit(t);
+    if (line == 0)
+        t->at = t->base + rng_below(&t->rng, t->bytes / t->unit) * t->unit;
+    t->done_bytes += LINE_BYTES;
+    return one_line(v, PROBE_GVA + t->at + line, t->mode);
+}
+
+int step_fenced(struct probe_thread *t, struct vcpu *v)
+{
+    if (step_stream(t, v))
+        return -1;
+    if (line_in_unit(t) + LINE_BYTES == t->unit)
+        hv_fence(v, false);
+    return 0;
 }
 
 int step_persist(struct probe_thread *t, struct vcpu *v)
 {
     struct core *core = &vcpu_cpu(v)->core;
     ps_t start = core->now_ps;
-    if (step_stream(t, v))
-        return -1;
+    for (uint64_t at = 0; at < t->unit; at += LINE_BYTES)
+        if (one_line(v, PROBE_GVA + stream_at(t, t->i) + at, t->mode))
+            return -1;
     hv_fence(v, false);
     t->took_ps += core->now_ps - start;
     if (t->log)

@@ -36,6 +36,7 @@ struct probe_thread {
     uint64_t i, end;      /* operations done; where the thread stops (~0: never) */
     uint64_t base, bytes; /* the thread's part of the region: offset, length */
     uint64_t unit, gap;   /* the step's own: access size, stride, ... */
+    uint64_t at;          /* step_random: offset of the unit under way */
     uint64_t mode;
     uint64_t done_bytes; /* counted by the step */
     ps_t took_ps;        /* summed by steps that time themselves */
@@ -78,12 +79,14 @@ uint64_t probe_shuffled(const struct probe_thread *t, uint64_t i);
 /* Dependent load of one line: unit bytes apart, in address order / shuffled. */
 int step_chase_linear(struct probe_thread *t, struct vcpu *v);
 int step_chase_shuffled(struct probe_thread *t, struct vcpu *v);
-/* A load, a store, a non-temporal store, a store with CLWB of unit bytes, line by line; sequential over the thread's
- * part with `gap` bytes from one unit to the next (0: unit), or uniformly random. */
+/* One line of accesses of unit bytes: a load, a store, a non-temporal store, a store with CLWB. Line by line, so that
+ * threads interleave. Units are sequential over the thread's part, or uniformly random in it. */
 enum probe_mode { PROBE_LOAD, PROBE_STORE, PROBE_NTSTORE, PROBE_CLWB };
 int step_stream(struct probe_thread *t, struct vcpu *v);
 int step_random(struct probe_thread *t, struct vcpu *v);
-/* step_stream followed by SFENCE; took_ps and log get the time of each. */
+/* step_stream with an SFENCE behind each unit. */
+int step_fenced(struct probe_thread *t, struct vcpu *v);
+/* A whole unit and its SFENCE, timed: took_ps and log get the time of each. For a thread alone. */
 int step_persist(struct probe_thread *t, struct vcpu *v);
 
 #endif
