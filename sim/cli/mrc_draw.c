@@ -15,7 +15,7 @@
 
 #define MAX_TABLES 12
 
-enum table_kind { TABLE_CURVE, TABLE_WSS, TABLE_HEAT };
+enum table_kind { TABLE_CURVE, TABLE_WSS, TABLE_HEAT, TABLE_NODES };
 
 static const struct {
     const char *head;
@@ -24,6 +24,7 @@ static const struct {
     [TABLE_CURVE] = {"size,misses,accesses,miss_ratio", "curve"},
     [TABLE_WSS] = {"window,accesses,distinct,written", "working set"},
     [TABLE_HEAT] = {"window,region,accesses", "heat map"},
+    [TABLE_NODES] = {"node,size,misses,accesses,miss_ratio", "curves of nodes"},
 };
 
 struct picture {
@@ -84,10 +85,10 @@ static int look(struct picture *p, int i, struct diag *d)
     if (!fgets(line, sizeof line, f))
         line[0] = 0;
     fclose(f);
-    for (int k = 0; k < 3; k++) {
+    for (size_t k = 0; k < sizeof heads / sizeof heads[0]; k++) {
         if (strncmp(line, heads[k].head, strlen(heads[k].head)) != 0)
             continue;
-        if (i > 0 && (k != (int)p->kind || k != TABLE_CURVE))
+        if (i > 0 && (k != p->kind || k != TABLE_CURVE))
             return fail(d, "%s: found a %s after a %s, expected one table, or several curves", p->path[i],
                         heads[k].what, heads[p->kind].what);
         p->kind = (enum table_kind)k;
@@ -144,6 +145,17 @@ static void send_heat(const struct picture *p)
           p->gp);
 }
 
+/* One line a node: the rows of the others are left out by their number. */
+static void send_nodes(const struct picture *p)
+{
+    fprintf(p->gp,
+            "set logscale x\nset xlabel 'memory of the node (%s)'\nset ylabel 'miss ratio'\nset yrange [0:1]\n"
+            "set key above left horizontal maxcols 4 samplen 2\n"
+            "stats $t0 u 1 nooutput\nnodes = int(STATS_max)\nset datafile missing NaN\n"
+            "plot for [k=0:nodes] $t0 u 2:($1 == k ? $5 : NaN) w lines ls (k %% 8 + 1) title sprintf('node %%d', k)\n",
+            p->unit);
+}
+
 static void send_style(const struct picture *p, const char *out, bool svg)
 {
     static const char *const colors[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
@@ -198,7 +210,7 @@ static int draw_take(const char *from, const char *out, struct diag *d)
 
 static int draw(struct picture *p, const char *out, bool svg, struct diag *d)
 {
-    static void (*const send[])(const struct picture *) = {send_curves, send_wss, send_heat};
+    static void (*const send[])(const struct picture *) = {send_curves, send_wss, send_heat, send_nodes};
     char tmp[] = "/tmp/quire-draw-XXXXXX";
     int fd = mkstemp(tmp), status = -1, rc = 0;
     pid_t pid = fd < 0 ? -1 : start_gnuplot(&p->gp);
@@ -238,7 +250,7 @@ int cmd_mrc_draw(int argc, char **argv)
     const struct args args = {
         "quire mrc draw TABLE.csv... -o PICTURE",
         "Draws curves (several in one picture, with a band of two standard errors where there are any),\n"
-        "a working set, or a heat map.",
+        "a working set, a heat map, or the curves of nodes.",
         table, NULL};
     struct diag d = {0};
     const char *path[MAX_TABLES];

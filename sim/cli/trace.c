@@ -53,8 +53,17 @@ static void info_json(const struct trace_info *i, const struct trace_summary *s,
                             i->compression, "file_bytes", (json_int_t)bytes, "records", (json_int_t)s->n_records,
                             "vcpus", (json_int_t)s->n_vcpus, "instructions", (json_int_t)s->n_instructions, "has_time",
                             i->has_time, "pages_only", i->pages_only, "kinds", kinds);
-    if (i->has_time && s->n_records)
+    if (i->has_time && s->n_records && s->last_ns >= s->first_ns)
         json_object_set_new(top, "duration_ns", json_integer((json_int_t)(s->last_ns - s->first_ns)));
+    if (s->n_block_bytes)
+        json_object_set_new(top, "block_bytes", json_integer((json_int_t)s->n_block_bytes));
+    if (s->least_addr <= s->most_addr) {
+        char text[32];
+        snprintf(text, sizeof text, "0x%llx", (unsigned long long)s->least_addr);
+        json_object_set_new(top, "least_addr", json_string(text));
+        snprintf(text, sizeof text, "0x%llx", (unsigned long long)s->most_addr);
+        json_object_set_new(top, "most_addr", json_string(text));
+    }
     if (i->n_chunks)
         json_object_set_new(top, "chunks", json_integer((json_int_t)i->n_chunks));
     if (*i->meta)
@@ -92,7 +101,7 @@ static void info_text(const struct trace_info *i, const struct trace_summary *s,
     if (s->least_addr <= s->most_addr)
         printf("%-14s 0x%llx to 0x%llx%s\n", "addresses", (unsigned long long)s->least_addr,
                (unsigned long long)s->most_addr, i->pages_only ? " (pages)" : "");
-    if (i->has_time && s->n_records)
+    if (i->has_time && s->n_records && s->last_ns >= s->first_ns)
         row("duration", "%llu ns", s->last_ns - s->first_ns);
     if (i->n_chunks)
         row("chunks", "%llu", i->n_chunks);
@@ -114,7 +123,7 @@ static int run_info(const struct trace_args *a, const char *const *path, struct 
     else if (rc == 0)
         info_text(trace_info(r), &s, trace_bytes_total(r));
     trace_close(r);
-    return rc;
+    return rc == 0 && fflush(stdout) != 0 ? fail(d, "standard output cannot be written") : rc;
 }
 
 static int pack_named(const char *name, enum trace_pack *pack, struct diag *d)
@@ -227,12 +236,16 @@ int cmd_trace(int argc, char **argv)
     }
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         char *formats = format_list(false);
-        puts("usage: quire trace info|import|export|cut TRACE ...\n\nTraces may be plain or packed with gzip, xz, zstd "
-             "or "
-             "zip; - is standard input or output.\n");
+        puts("usage: quire trace info|import|export|cut TRACE ...\n\n"
+             "Traces may be plain or packed with gzip, xz, zstd or zip; - is standard input or output.\n");
         for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
             printf("  %s\n      %s\n", verbs[i].usage, verbs[i].about);
-        printf("\n%s\n", formats);
+        printf("\n%s\n\n%s\n", formats,
+               "examples:\n"
+               "  valgrind --tool=lackey --trace-mem=yes ls 2>&1 | quire trace import - ls.qtr\n"
+               "  quire trace import disk.csv.gz disk.qtr -f csv --columns lba=4,bytes=5,op=3,time_s=1\n"
+               "  quire trace cut ls.qtr window.qtr --skip 1000000 --limit 500000\n"
+               "  quire trace export ls.qtr ls.champsim --to champsim");
         free(formats);
         return EXIT_DONE;
     }

@@ -69,6 +69,11 @@ cmp "$tmp/s1" "$tmp/s2"
 check "samples repeat" $?
 "$QUIRE" trace info "$shipped" --json | grep -q '"records": 1500000'
 check "info --json" $?
+"$QUIRE" trace info "$shipped" --json | grep -q '"least_addr": "0x41f000"'
+check "info --json has addresses" $?
+"$QUIRE" trace info "$shipped" >/dev/full 2>/dev/null
+[ $? -eq 2 ]
+check "info on a full standard output" $?
 
 # Several analyses in one pass: the windows' curves add up to the whole one, the working sets to the accesses.
 "$QUIRE" mrc "$shipped" --dirty --sizes 16,256 --wss "$tmp/w.csv" --epochs "$tmp/e.csv" --window 20000000 \
@@ -101,7 +106,7 @@ refused "nodes of a sample" "for method exact" "$QUIRE" mrc "$shipped" --by-node
 
 # Pictures, and what is no table.
 if command -v gnuplot >/dev/null; then
-    for table in m w h; do
+    for table in m w h n; do
         "$QUIRE" mrc draw "$tmp/$table.csv" -o "$tmp/$table.svg" && grep -q "</svg>" "$tmp/$table.svg"
         check "a picture of $table.csv" $?
     done
