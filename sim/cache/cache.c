@@ -71,7 +71,7 @@ static int pcache_init(struct pcache *p, const char *name, uint64_t bytes, uint6
 int caches_init(struct caches *c, const struct cache_conf *conf, struct numa *numa, uint32_t cores_a_socket,
                 uint64_t core_hz, struct diag *d)
 {
-    *c = (struct caches){.conf = *conf, .numa = numa, .cores_a_socket = cores_a_socket, .n_sockets = numa->n_nodes};
+    *c = (struct caches){.conf = *conf, .numa = numa, .cores_a_socket = cores_a_socket, .n_sockets = numa->n_cpu_nodes};
     if (cores_a_socket == 0 || cores_a_socket > 32)
         return fail(d, "machine.cores: %u cores a node, expected 1 to 32", cores_a_socket);
     c->l1_ps = conf->l1_cycles * PS_PER_S / core_hz;

@@ -175,9 +175,9 @@ struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf
         .ops = &guest_ops,
         .guest = g,
     };
-    if (conf->move_at_ps && conf->move_to_node >= hv->numa->n_nodes) {
+    if (conf->move_at_ps && conf->move_to_node >= hv->numa->n_cpu_nodes) {
         fail(d, "%s: move_to_node: %llu, the machine has %u nodes", where, (unsigned long long)conf->move_to_node,
-             hv->numa->n_nodes);
+             hv->numa->n_cpu_nodes);
         free(g->player);
         free(g);
         return NULL;

@@ -151,9 +151,9 @@ static int region_map(struct vm *vm, struct vm_region *r, struct diag *d)
 
 struct vm *hv_vm_new(struct hv *hv, const struct vm_setup *s, struct diag *d)
 {
-    if (s->node >= hv->numa->n_nodes || s->pmem_node >= hv->numa->n_nodes) {
-        fail(d, "vm %s: node %u, the machine has %u", s->name, s->node >= hv->numa->n_nodes ? s->node : s->pmem_node,
-             hv->numa->n_nodes);
+    uint32_t nodes = hv->numa->n_cpu_nodes;
+    if (s->node >= nodes || s->pmem_node >= nodes) {
+        fail(d, "vm %s: node %u, the machine has %u with CPUs", s->name, s->node >= nodes ? s->node : s->pmem_node, nodes);
         return NULL;
     }
     struct vm *vm = xcalloc(1, sizeof *vm);

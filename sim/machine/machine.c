@@ -21,6 +21,8 @@ const struct conf_schema machine_sections[] = {
     {.name = "numa", .keys = numa_keys, .help = "nodes, their DRAM, the links between them"},
     {.name = "imc", .keys = imc_keys, .help = "memory controllers, DDR4 channels, write-pending queues, flush hints"},
     {.name = "pmem", .keys = nvdimm_keys, .help = "persistent modules, one a channel"},
+    {.name = "cxl", .keys = cxl_keys, .help = "CXL.mem expanders: nodes with memory and without CPUs"},
+    {.name = "cxl_imc", .keys = imc_keys, .help = "the memory controllers inside an expander, as in imc"},
     {.name = "hypervisor",
      .keys = hv_keys,
      .help = "cores, nested paging, costs of exits and shootdowns, power failures"},
@@ -35,9 +37,9 @@ int machine_bind(const struct conf_section *s, struct machine_conf *c, struct di
         const struct conf_key *keys;
         void *to;
     } part[] = {
-        {"core", core_keys, &c->core},   {"cache", cache_keys, &c->cache}, {"tlb", mmu_keys, &c->mmu},
-        {"numa", numa_keys, &c->numa},   {"imc", imc_keys, &c->imc},       {"pmem", nvdimm_keys, &c->pmem},
-        {"hypervisor", hv_keys, &c->hv},
+        {"core", core_keys, &c->core}, {"cache", cache_keys, &c->cache},   {"tlb", mmu_keys, &c->mmu},
+        {"numa", numa_keys, &c->numa}, {"imc", imc_keys, &c->imc},         {"pmem", nvdimm_keys, &c->pmem},
+        {"cxl", cxl_keys, &c->cxl},    {"cxl_imc", imc_keys, &c->cxl_imc}, {"hypervisor", hv_keys, &c->hv},
     };
     int bad = conf_bind(s, machine_keys, &id, d);
     c->claims = id.claims;
@@ -51,7 +53,7 @@ struct machine *machine_new(const struct machine_conf *c, struct diag *d)
     struct machine *m = xcalloc(1, sizeof *m);
     m->conf = *c;
     m->mem = mem_new();
-    if (numa_init(&m->numa, &c->numa, &c->imc, &c->pmem, m->mem, d) ||
+    if (numa_init(&m->numa, &c->numa, &c->imc, &c->pmem, &c->cxl, &c->cxl_imc, m->mem, d) ||
         caches_init(&m->caches, &c->cache, &m->numa, (uint32_t)c->hv.cores, c->core.hz, d) ||
         hv_init(&m->hv, &c->hv, m->mem, &m->numa, &m->caches, &c->core, &c->mmu, d)) {
         machine_free(m);

@@ -14,6 +14,8 @@ struct machine_conf {
     struct mmu_conf mmu;
     struct numa_conf numa;
     struct imc_conf imc;
+    struct cxl_conf cxl;
+    struct imc_conf cxl_imc;
     struct nvdimm_conf pmem;
     const char *claims; /* rows of published measurements it is held to; owned by the configuration */
 };

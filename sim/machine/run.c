@@ -115,7 +115,7 @@ static int add_policies(struct run *r, const struct conf *conf, struct diag *d)
     struct plugin_host_conf host = {
         .n_nodes = hv->numa->n_nodes,
         .n_cpus = hv->n_cpus,
-        .n_controllers = (uint32_t)(hv->numa->n_nodes * r->m->conf.imc.n_imcs),
+        .n_controllers = (uint32_t)(hv->numa->n_cpu_nodes * r->m->conf.imc.n_imcs),
         .seed = r->conf.seed,
     };
     int bad = 0;
@@ -238,9 +238,11 @@ static void report_node(struct run *r, uint32_t i)
     char *path = xasprintf("node%u", i);
     stats_walk(path, node_stat_desc, NODE_N_STATS, &numa->stats[i], result_stat, r->out);
     free(path);
-    path = xasprintf("node%u.llc", i);
-    stats_walk(path, llc_stat_desc, LLC_N_STATS, &r->m->caches.llc[i].stats, result_stat, r->out);
-    free(path);
+    if (i < numa->n_cpu_nodes) {
+        path = xasprintf("node%u.llc", i);
+        stats_walk(path, llc_stat_desc, LLC_N_STATS, &r->m->caches.llc[i].stats, result_stat, r->out);
+        free(path);
+    }
     for (uint32_t k = 0; k < n->conf.n_imcs; k++) {
         path = xasprintf("node%u.imc%u", i, k);
         stats_walk(path, imc_stat_desc, IMC_N_STATS, &n->imc[k], result_stat, r->out);

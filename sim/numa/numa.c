@@ -7,24 +7,40 @@ static const char *const topologies[] = {"full", "ring", "cube", NULL};
 
 #define K(field) offsetof(struct numa_conf, field)
 const struct conf_key numa_keys[] = {
-    {"nodes", CONF_UINT, K(n_nodes), "1", 1, NUMA_MAX_NODES, NULL,
+    {"nodes", CONF_UINT, K(n_nodes), "1", 1, NUMA_MAX_NODES - CXL_MAX_DEVICES, NULL,
      "NUMA nodes, each with CPUs, a last-level cache and memory"},
     {"dram", CONF_SIZE, K(dram_bytes), "16GiB", GIB, 0, NULL, "DRAM of each node"},
     {"topology", CONF_CHOICE, K(topology), "full", 0, 0, topologies,
      "links: between all nodes, a ring, or a hypercube"},
     {"hop", CONF_TIME, K(hop_ps), "33ns", 0, 0, NULL,
      "one hop, one way (remote 132.6 less local 66 ns idle, halved: Mess, MICRO'24)"},
-    {"link_rate", CONF_RATE, K(link_rate), "35.2GB/s", 1000000, 0, NULL,
-     "one link, one direction (Mess, MICRO'24: remote peak)"},
+    {"links", CONF_UINT, K(links), "2", 1, 8, NULL, "parallel links between two nodes that are linked"},
+    {"link_rate", CONF_RATE, K(link_rate), "20.8GB/s", 1000000, 0, NULL,
+     "one link, one direction, raw (UPI at 10.4 GT/s: Intel ARK)"},
+    {"link_header", CONF_SIZE, K(link_header_bytes), "8B", 1, 1024, NULL,
+     "a message; a line has it too (UPI: a header slot and eight data slots of 8 bytes, in three flits)"},
+    {"interleave_nodes", CONF_BOOL, K(interleave), "false", 0, 0, NULL,
+     "blocks of DRAM alternate between the nodes, as the firmware's node interleaving does"},
+    {"interleave_block", CONF_SIZE, K(interleave_bytes), "4KiB", 64, 1 << 30, NULL, "size of such a block"},
     {0},
 };
 #undef K
 
-const struct stat_desc link_stat_desc[] = {
-    {"lines", STAT_COUNT, "lines", "64-byte transfers over the link"},
-    {"wait_ps", STAT_COUNT, "ps", "time that transfers waited for the link"},
+#define K(field) offsetof(struct cxl_conf, field)
+const struct conf_key cxl_keys[] = {
+    {"devices", CONF_UINT, K(devices), "0", 0, CXL_MAX_DEVICES, NULL, "expanders: nodes with memory and without CPUs"},
+    {"size", CONF_SIZE, K(size_bytes), "16GiB", GIB, 0, NULL, "memory of each"},
+    {"host", CONF_UINT, K(host), "0", 0, NUMA_MAX_NODES, NULL, "node to whose port they are attached"},
+    {"port", CONF_TIME, K(port_ps), "31ns", 0, PS_PER_MS, NULL,
+     "host port, link and device port, one way (calibrated: idle latency of a vendor's model, Mess, MICRO'24)"},
+    {"rate", CONF_RATE, K(rate), "32GB/s", 1000000, 0, NULL,
+     "link, one direction, raw (eight lanes of PCIe 5.0: 32 GT/s)"},
+    {"header", CONF_SIZE, K(header_bytes), "8B", 1, 1024, NULL,
+     "a message; a line has it too (CXL 2.0: slots of 16 bytes in flits of 68, two headers share one)"},
+    {"queue", CONF_UINT, K(queue), "256", 1, CXL_MAX_QUEUE, NULL, "requests in the device"},
+    {0},
 };
-STATS_COMPLETE(struct link_stats, link_stat_desc);
+#undef K
 
 const struct stat_desc node_stat_desc[] = {
     {"local_reads", STAT_COUNT, "lines", "lines that the node's CPUs read from its own memory"},
@@ -36,7 +52,9 @@ STATS_COMPLETE(struct node_stats, node_stat_desc);
 
 static bool linked(const struct numa *n, uint32_t a, uint32_t b)
 {
-    uint32_t nodes = n->n_nodes;
+    uint32_t nodes = n->n_cpu_nodes;
+    if (a >= nodes || b >= nodes)
+        return (a < nodes && a == n->cxl.host) || (b < nodes && b == n->cxl.host);
     switch (n->conf.topology) {
     case NUMA_RING:
         return (a + 1) % nodes == b || (b + 1) % nodes == a;
@@ -66,19 +84,62 @@ static void find_ways(struct numa *n)
     }
 }
 
-int numa_init(struct numa *n, const struct numa_conf *conf, const struct imc_conf *imc, const struct nvdimm_conf *pmem,
-              struct mem *mem, struct diag *d)
+static int check(const struct numa *n, struct diag *d)
 {
-    *n = (struct numa){.conf = *conf, .mem = mem, .n_nodes = (uint32_t)conf->n_nodes};
-    if (conf->topology == NUMA_CUBE && (n->n_nodes & (n->n_nodes - 1)))
-        return fail(d, "machine.numa: topology cube needs a power of two of nodes, found %u", n->n_nodes);
-    n->line_ps = PS_PER_S * LINE_BYTES / conf->link_rate;
+    if (n->conf.topology == NUMA_CUBE && (n->n_cpu_nodes & (n->n_cpu_nodes - 1)))
+        return fail(d, "machine.numa: topology cube needs a power of two of nodes, found %u", n->n_cpu_nodes);
+    if (n->cxl.devices && n->cxl.host >= n->n_cpu_nodes)
+        return fail(d, "machine.cxl: host: found node %llu, the machine has %u with CPUs",
+                    (unsigned long long)n->cxl.host, n->n_cpu_nodes);
+    uint64_t block = n->conf.interleave_bytes;
+    if (n->conf.interleave && ((block & (block - 1)) || n->conf.dram_bytes % (block * n->n_cpu_nodes)))
+        return fail(d,
+                    "machine.numa: interleave_block: expected a power of two of which each node holds a multiple of %u",
+                    n->n_cpu_nodes);
+    return 0;
+}
+
+static void make_links(struct numa *n)
+{
+    for (uint32_t a = 0; a < n->n_nodes; a++)
+        for (uint32_t b = 0; b < n->n_nodes; b++) {
+            bool is_cxl = a >= n->n_cpu_nodes || b >= n->n_cpu_nodes;
+            if (linked(n, a, b))
+                link_init(&n->link[a][b], is_cxl ? n->cxl.rate : n->conf.links * n->conf.link_rate,
+                          is_cxl ? n->cxl.header_bytes : n->conf.link_header_bytes);
+        }
+}
+
+/* Regions and controllers of a node; pmem NULL: none. */
+static int make_node(struct numa *n, uint32_t i, uint64_t dram_bytes, const struct imc_conf *imc,
+                     const struct nvdimm_conf *pmem, struct diag *d)
+{
+    static const struct nvdimm_conf none = {.kind = NVDIMM_NONE};
+    uint64_t pmem_bytes = pmem ? pmem->size_bytes * imc->n_imcs * imc->n_channels : 0;
+    if (mem_add_region(n->mem, i, MEM_DRAM, dram_bytes, d) ||
+        (pmem && pmem->kind != NVDIMM_NONE && mem_add_region(n->mem, i, MEM_PMEM, pmem_bytes, d)))
+        return -1;
+    return imc_init(&n->node[i], imc, pmem ? pmem : &none, n->mem, d);
+}
+
+int numa_init(struct numa *n, const struct numa_conf *conf, const struct imc_conf *imc, const struct nvdimm_conf *pmem,
+              const struct cxl_conf *cxl, const struct imc_conf *cxl_imc, struct mem *mem, struct diag *d)
+{
+    *n = (struct numa){.conf = *conf, .cxl = *cxl, .mem = mem, .n_cpu_nodes = (uint32_t)conf->n_nodes};
+    if (check(n, d))
+        return -1;
+    n->n_nodes = n->n_cpu_nodes + (uint32_t)cxl->devices;
+    n->interleave_shift = (uint32_t)__builtin_ctzll(conf->interleave_bytes) - LINE_SHIFT;
+    n->line_ps = PS_PER_S * (LINE_BYTES + conf->link_header_bytes) / (conf->links * conf->link_rate);
+    n->message_ps = PS_PER_S * conf->link_header_bytes / (conf->links * conf->link_rate);
     find_ways(n);
+    make_links(n);
     for (uint32_t i = 0; i < n->n_nodes; i++) {
-        uint64_t pmem_bytes = pmem->size_bytes * imc->n_imcs * imc->n_channels;
-        if (mem_add_region(mem, i, MEM_DRAM, conf->dram_bytes, d) ||
-            (pmem->kind != NVDIMM_NONE && mem_add_region(mem, i, MEM_PMEM, pmem_bytes, d)) ||
-            imc_init(&n->node[i], imc, pmem, mem, d)) {
+        bool is_cxl = i >= n->n_cpu_nodes;
+        if (is_cxl)
+            n->queue[i - n->n_cpu_nodes].slots = cxl->queue;
+        if (make_node(n, i, is_cxl ? cxl->size_bytes : conf->dram_bytes, is_cxl ? cxl_imc : imc, is_cxl ? NULL : pmem,
+                      d)) {
             n->n_nodes = i;
             return -1;
         }
@@ -97,46 +158,60 @@ uint32_t numa_distance(const struct numa *n, uint32_t from, uint32_t to)
     return 10 + 11u * n->hops[from][to];
 }
 
-/* The line travels from node a to node b, one link after the other. */
-static ps_t travel(struct numa *n, uint32_t a, uint32_t b, ps_t t)
+static ps_t hop_ps(const struct numa *n, uint32_t a, uint32_t b)
+{
+    return a >= n->n_cpu_nodes || b >= n->n_cpu_nodes ? n->cxl.port_ps : n->conf.hop_ps;
+}
+
+/* A line or a message travels from node a to node b, one link after the other. */
+static ps_t travel(struct numa *n, uint32_t a, uint32_t b, bool is_line, ps_t t)
 {
     while (a != b) {
         uint32_t next = n->next_hop[a][b];
-        struct numa_link *l = &n->link[a][next];
-        ps_t start = max_u64(t, l->free_ps);
-        l->stats.lines++;
-        l->stats.wait_ps += start - t;
-        l->free_ps = start + n->line_ps;
-        t = start + n->line_ps + n->conf.hop_ps;
+        t = link_send(&n->link[a][next], is_line, t) + hop_ps(n, a, next);
         a = next;
     }
     return t;
 }
 
+/* The line at its home node, which the request reaches at t. */
+static ps_t at_home(struct numa *n, uint32_t home, const struct mem_region *r, uint64_t offset, bool is_write, ps_t t)
+{
+    struct node_imc *imc = &n->node[home];
+    if (likely(home < n->n_cpu_nodes))
+        return is_write ? imc_write(imc, r, offset, t) : imc_read(imc, r, offset, t);
+    struct cxl_queue *q = &n->queue[home - n->n_cpu_nodes];
+    ps_t slot = cxl_slot(q, t), done = is_write ? imc_write(imc, r, offset, slot) : imc_read(imc, r, offset, slot);
+    cxl_done(q, t, done);
+    return done;
+}
+
 ps_t numa_read(struct numa *n, uint32_t from, uint64_t line, ps_t t)
 {
     const struct mem_region *r = mem_region_at(n->mem, line << LINE_SHIFT);
-    uint64_t offset = line - (r->base >> LINE_SHIFT);
-    if (likely(r->node == from)) {
+    uint64_t offset;
+    uint32_t home = numa_home(n, r, line, &offset);
+    if (likely(home == from)) {
         n->stats[from].local_reads++;
         return imc_read(&n->node[from], r, offset, t);
     }
     n->stats[from].remote_reads++;
-    t = imc_read(&n->node[r->node], r, offset, t + n->hops[from][r->node] * n->conf.hop_ps);
-    return travel(n, r->node, from, t);
+    t = at_home(n, home, r, offset, false, travel(n, from, home, false, t));
+    return travel(n, home, from, true, t);
 }
 
 ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t)
 {
     const struct mem_region *r = mem_region_at(n->mem, line << LINE_SHIFT);
-    uint64_t offset = line - (r->base >> LINE_SHIFT);
-    if (likely(r->node == from)) {
+    uint64_t offset;
+    uint32_t home = numa_home(n, r, line, &offset);
+    if (likely(home == from)) {
         n->stats[from].local_writes++;
         return imc_write(&n->node[from], r, offset, t);
     }
     n->stats[from].remote_writes++;
-    t = imc_write(&n->node[r->node], r, offset, travel(n, from, r->node, t));
-    return t + n->hops[from][r->node] * n->conf.hop_ps;
+    t = at_home(n, home, r, offset, true, travel(n, from, home, true, t));
+    return travel(n, home, from, false, t);
 }
 
 ps_t numa_accepted_ps(const struct numa *n, uint64_t line, ps_t t)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* NUMA nodes and the links between them. A request to another node pays the link latency of every hop both ways, and
- * the bandwidth of each link on the way for the direction in which the 64 bytes travel. */
+/* NUMA nodes and the links between them. A request to another node pays the latency of every hop both ways, and the
+ * bandwidth of each link on the way: a message one way, the 64 bytes the other.
+ *
+ * Nodes 0 .. n_cpu_nodes - 1 have CPUs and memory; CXL expanders follow as nodes with memory only, linked to their host
+ * node. */
 #ifndef QUIRE_NUMA_NUMA_H
 #define QUIRE_NUMA_NUMA_H
 
@@ -9,26 +12,25 @@
 #include "sim/base/types.h"
 #include "sim/imc/imc.h"
 #include "sim/mem/mem.h"
+#include "sim/numa/cxl.h"
+#include "sim/numa/link.h"
 
 #define NUMA_MAX_NODES 16u
 
 enum numa_topology { NUMA_FULL, NUMA_RING, NUMA_CUBE };
 
 struct numa_conf {
-    uint64_t n_nodes;
+    uint64_t n_nodes;    /* with CPUs */
     uint64_t dram_bytes; /* a node */
     uint64_t topology;   /* enum numa_topology */
     uint64_t hop_ps;     /* one hop, one way */
-    uint64_t link_rate;  /* bytes/s of one link, one direction */
+    uint64_t links;      /* in parallel between two nodes that are linked */
+    uint64_t link_rate;  /* bytes/s of one link, one direction, raw */
+    uint64_t link_header_bytes;
+    uint64_t interleave; /* 1: DRAM is interleaved over the nodes */
+    uint64_t interleave_bytes;
 };
 extern const struct conf_key numa_keys[];
-
-struct link_stats {
-    uint64_t lines; /* 64-byte transfers */
-    uint64_t wait_ps;
-};
-extern const struct stat_desc link_stat_desc[];
-#define LINK_N_STATS (sizeof(struct link_stats) / sizeof(uint64_t))
 
 struct node_stats {
     uint64_t local_reads, remote_reads, local_writes, remote_writes; /* by the node whose CPU asked */
@@ -36,27 +38,38 @@ struct node_stats {
 extern const struct stat_desc node_stat_desc[];
 #define NODE_N_STATS (sizeof(struct node_stats) / sizeof(uint64_t))
 
-struct numa_link {
-    ps_t free_ps;
-    struct link_stats stats;
-};
-
 struct numa {
     struct numa_conf conf;
     struct mem *mem;
-    uint32_t n_nodes;
-    ps_t line_ps; /* 64 bytes on a link */
+    uint32_t n_nodes, n_cpu_nodes;
+    struct cxl_conf cxl;
+    uint32_t interleave_shift; /* lines of a block, as a power of two */
+    ps_t line_ps, message_ps;  /* a line, a message on a link between CPU nodes */
     uint8_t next_hop[NUMA_MAX_NODES][NUMA_MAX_NODES];
     uint8_t hops[NUMA_MAX_NODES][NUMA_MAX_NODES];
     struct numa_link link[NUMA_MAX_NODES][NUMA_MAX_NODES];
     struct node_imc node[NUMA_MAX_NODES];
+    struct cxl_queue queue[CXL_MAX_DEVICES];
     struct node_stats stats[NUMA_MAX_NODES];
 };
 
-/* Builds nodes, their memory regions (DRAM, then persistent memory) and their controllers. */
+/* Builds nodes, their memory regions (DRAM, then persistent memory) and their controllers; then the expanders. */
 int numa_init(struct numa *n, const struct numa_conf *conf, const struct imc_conf *imc, const struct nvdimm_conf *pmem,
-              struct mem *mem, struct diag *d);
+              const struct cxl_conf *cxl, const struct imc_conf *cxl_imc, struct mem *mem, struct diag *d);
 void numa_fini(struct numa *n);
+
+/* Node whose memory holds the line, and where in a region of that node; r is the region of its address. With
+ * interleave, blocks of all nodes' DRAM alternate between the nodes: a bijection. */
+static inline uint32_t numa_home(const struct numa *n, const struct mem_region *r, uint64_t line, uint64_t *offset)
+{
+    *offset = line - (r->base >> LINE_SHIFT);
+    if (likely(!n->conf.interleave) || r->kind != MEM_DRAM || r->node >= n->n_cpu_nodes)
+        return r->node;
+    uint64_t block = *offset >> n->interleave_shift, in = *offset & ((1ull << n->interleave_shift) - 1);
+    uint64_t blocks = n->conf.dram_bytes >> (LINE_SHIFT + n->interleave_shift);
+    *offset = (block / n->n_cpu_nodes + r->node * (blocks / n->n_cpu_nodes)) << n->interleave_shift | in;
+    return (uint32_t)((block + r->node) % n->n_cpu_nodes);
+}
 
 /* Distance as ACPI's SLIT gives it: 10 local, 10 + 11 a hop. */
 uint32_t numa_distance(const struct numa *n, uint32_t from, uint32_t to);
@@ -70,7 +83,7 @@ ps_t numa_accepted_ps(const struct numa *n, uint64_t line, ps_t t);
 /* One message without data to another node and back (a snoop, an interrupt). */
 static inline ps_t numa_round_trip(const struct numa *n, uint32_t from, uint32_t to)
 {
-    return 2 * n->hops[from][to] * n->conf.hop_ps;
+    return 2ull * n->hops[from][to] * n->conf.hop_ps;
 }
 
 #endif

@@ -33,7 +33,7 @@ static void rig_init(struct rig *r, bool clwb_retains)
     c.cache.llc_slice_bytes = 4096 * 11 * LINE_BYTES;
     c.cache.clwb_retains = clwb_retains;
     r->mem = mem_new();
-    cr_assert_eq(numa_init(&r->numa, &c.numa, &c.imc, &c.pmem, r->mem, &d), 0, "%s", d.text);
+    cr_assert_eq(numa_init(&r->numa, &c.numa, &c.imc, &c.pmem, &c.cxl, &c.cxl_imc, r->mem, &d), 0, "%s", d.text);
     cr_assert_eq(caches_init(&r->caches, &c.cache, &r->numa, 3, c.core.hz, &d), 0, "%s", d.text);
     struct mem_region *pm = mem_find_region(r->mem, 0, MEM_PMEM);
     uint64_t mfn = mem_alloc(r->mem, pm, LEVEL_2M, FRAME_GUEST, 0, 0);
@@ -137,7 +137,7 @@ Test(latency, unloaded)
     cr_expect_eq(cache_access(&r.caches, 0, dram, CACHE_READ, 2 * t) - 2 * t, r.caches.l1_ps);
     cr_expect_eq(cache_access(&r.caches, 1, dram, CACHE_READ, 3 * t) - 3 * t, r.caches.llc_ps + r.caches.snoop_ps);
     ps_t away = cache_access(&r.caches, 0, far, CACHE_READ, 4 * t) - 4 * t - r.caches.llc_ps - row_closed;
-    away -= 2 * r.numa.conf.hop_ps + r.numa.line_ps;
+    away -= 2 * r.numa.conf.hop_ps + r.numa.line_ps + r.numa.message_ps;
     cr_expect(away < m->t_ck_ps, "to the next memory clock: %lu ps", (unsigned long)away);
     rig_fini(&r);
 }

@@ -40,7 +40,7 @@ static void rig_init(struct rig *r, bool retains)
     c.cache.clwb_retains = retains;
     r->mem = mem_new();
     /* The smallest sizes lie below what a machine file may ask for: set here, past the tables. */
-    cr_assert_eq(numa_init(&r->numa, &c.numa, &c.imc, &c.pmem, r->mem, &d), 0, "%s", d.text);
+    cr_assert_eq(numa_init(&r->numa, &c.numa, &c.imc, &c.pmem, &c.cxl, &c.cxl_imc, r->mem, &d), 0, "%s", d.text);
     cr_assert_eq(caches_init(&r->caches, &c.cache, &r->numa, CORES / 2, c.core.hz, &d), 0, "%s", d.text);
     for (uint32_t i = 0; i < LINES; i++) {
         struct mem_region *region = mem_find_region(r->mem, i & 1, MEM_PMEM);

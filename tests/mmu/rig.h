@@ -25,7 +25,7 @@ static inline void rig_init(struct rig *r, uint32_t guest_levels, uint32_t ept_l
     CHECK(machine_bind(NULL, &c, &d) == 0);
     c.mmu.psc_on = psc;
     r->mem = mem_new();
-    CHECK(numa_init(&r->numa, &c.numa, &c.imc, &c.pmem, r->mem, &d) == 0);
+    CHECK(numa_init(&r->numa, &c.numa, &c.imc, &c.pmem, &c.cxl, &c.cxl_imc, r->mem, &d) == 0);
     CHECK(caches_init(&r->caches, &c.cache, &r->numa, 1, c.core.hz, &d) == 0);
     CHECK(mmu_init(&r->mmu, &c.mmu, &r->caches, r->mem, 0, c.core.hz, &d) == 0);
     CHECK(ept_init(&r->ept, r->mem, &r->mem->region[0], ept_levels, 0) == 0);

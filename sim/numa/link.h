@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* One direction of a link with bandwidth and queueing. Time is cut into slices; a transfer goes into the first slice
+ * from its arrival on that has room, so that one which comes late in program order but early in time (cores run a
+ * quantum apart) uses what others left. Within a slice transfers queue behind what the slice already carries. */
+#ifndef QUIRE_NUMA_LINK_H
+#define QUIRE_NUMA_LINK_H
+
+#include "sim/base/stats.h"
+#include "sim/base/types.h"
+
+#define LINK_SLICES      256u
+#define LINK_SLICE_LINES 8u /* lines that a slice carries */
+
+struct link_stats {
+    uint64_t lines; /* 64-byte transfers */
+    uint64_t messages;
+    uint64_t wait_ps;
+};
+extern const struct stat_desc link_stat_desc[];
+#define LINK_N_STATS (sizeof(struct link_stats) / sizeof(uint64_t))
+
+struct numa_link {
+    ps_t line_ps, message_ps; /* time on the link of a line with its header, of a message without data */
+    ps_t slice_ps;
+    double per_ps;   /* slices a picosecond */
+    uint64_t newest; /* last slice that is valid */
+    ps_t used_ps[LINK_SLICES];
+    struct link_stats stats;
+};
+
+/* bytes_s: raw rate of one direction; a line takes 64 + header_bytes of it, a message header_bytes. */
+void link_init(struct numa_link *l, uint64_t bytes_s, uint64_t header_bytes);
+/* A line, or a message, that is ready at t: when its last byte has left. */
+ps_t link_send(struct numa_link *l, bool is_line, ps_t t);
+
+#endif
