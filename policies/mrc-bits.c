@@ -37,9 +37,10 @@ struct generation {
 
 struct vm {
     quire_vm id;
-    uint64_t m;     /* guest-physical pages */
-    uint32_t *last; /* [m]: generation of the leaf that begins there, 0: never seen */
-    uint8_t *level; /* [m]: level of the leaf that was seen there */
+    quire_timer timer[2]; /* of the looks and of the epochs; 0: none */
+    uint64_t m;           /* guest-physical pages */
+    uint32_t *last;       /* [m]: generation of the leaf that begins there, 0: never seen */
+    uint8_t *level;       /* [m]: level of the leaf that was seen there */
     uint32_t n_gens, cap_gens, period;
     struct generation *gen; /* that have pages; oldest first */
     uint64_t *seen;         /* first pages of the leaves seen in the period that ends */
@@ -290,9 +291,9 @@ static void create(struct bits *s, const struct quire_vm_event *e)
     s->core->charge(s->core, 1000);
     if (s->see == SEE_LOG)
         s->ept->pml(s->ept, e->vm, 1);
-    s->core->timer_start(s->core, s->period, s->period, e->cpu, index);
+    v->timer[0] = s->core->timer_start(s->core, s->period, s->period, e->cpu, index);
     if (s->epoch)
-        s->core->timer_start(s->core, s->epoch, s->epoch, e->cpu, index | 1ull << 32);
+        v->timer[1] = s->core->timer_start(s->core, s->epoch, s->epoch, e->cpu, index | 1ull << 32);
 }
 
 static void release(struct vm *v)
@@ -316,6 +317,9 @@ static void destroy(struct bits *s, struct vm *v)
     s->core->count(s->core, "cold_accesses", v->n_cold);
     s->core->count(s->core, "counted_accesses", v->n_counted);
     s->core->count(s->core, "shootdowns", v->n_flushes);
+    for (uint32_t i = 0; i < 2; i++)
+        if (v->timer[i])
+            s->core->timer_stop(s->core, v->timer[i]);
     s->vm[(uint32_t)v->id] = NULL;
     release(v);
 }

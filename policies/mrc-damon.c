@@ -39,6 +39,7 @@ struct region {
 
 struct vm {
     quire_vm id;
+    quire_timer timer[2]; /* of the looks and of the epochs; 0: none */
     uint64_t m, key, counter;
     uint64_t *is_mapped, *is_fresh; /* bitmaps over pages */
     struct region *region, *spare;  /* [max_regions] each */
@@ -378,9 +379,9 @@ static void create(struct damon *s, const struct quire_vm_event *e)
     s->core->charge(s->core, 1000);
     begin_regions(s, v);
     v->n_peak = v->n_regions;
-    s->core->timer_start(s->core, s->sample, s->sample, e->cpu, index);
+    v->timer[0] = s->core->timer_start(s->core, s->sample, s->sample, e->cpu, index);
     if (s->epoch)
-        s->core->timer_start(s->core, s->epoch, s->epoch, e->cpu, index | 1ull << 32);
+        v->timer[1] = s->core->timer_start(s->core, s->epoch, s->epoch, e->cpu, index | 1ull << 32);
     prepare(s, v);
 }
 
@@ -407,6 +408,9 @@ static void destroy(struct damon *s, struct vm *v)
     s->core->count(s->core, "region_merges", v->n_merges);
     s->core->count(s->core, "cold_accesses", v->n_cold);
     s->core->count(s->core, "shootdowns", v->n_flushes);
+    for (uint32_t i = 0; i < 2; i++)
+        if (v->timer[i])
+            s->core->timer_stop(s->core, v->timer[i]);
     s->vm[(uint32_t)v->id] = NULL;
     release(v);
 }

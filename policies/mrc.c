@@ -46,6 +46,7 @@ struct group {
 
 struct vm {
     quire_vm id;
+    quire_timer timer[2]; /* of retracing and of the epochs; 0: none */
     uint64_t m, key;
     uint32_t k, n_groups, hand, half_bits;
     uint64_t accesses, cold, late, walks, retraced, flushes, epochs;
@@ -355,9 +356,9 @@ static void create(struct mrc *s, quire_vm id)
     empty(s, v);
     s->core->charge(s->core, 1000);
     if (s->delay)
-        s->core->timer_start(s->core, s->delay / (WHEEL - 1) + 1, s->delay / (WHEEL - 1) + 1, 0, index);
+        v->timer[0] = s->core->timer_start(s->core, s->delay / (WHEEL - 1) + 1, s->delay / (WHEEL - 1) + 1, 0, index);
     if (s->epoch)
-        s->core->timer_start(s->core, s->epoch, s->epoch, 0, index | 1ull << 32);
+        v->timer[1] = s->core->timer_start(s->core, s->epoch, s->epoch, 0, index | 1ull << 32);
 }
 
 static void destroy(struct mrc *s, struct vm *v)
@@ -371,6 +372,9 @@ static void destroy(struct mrc *s, struct vm *v)
     s->core->count(s->core, "walker_faults", v->walks);
     s->core->count(s->core, "retraced_pages", v->retraced);
     s->core->count(s->core, "shootdowns", v->flushes);
+    for (uint32_t i = 0; i < 2; i++)
+        if (v->timer[i])
+            s->core->timer_stop(s->core, v->timer[i]);
     s->vm[(uint32_t)v->id] = NULL;
     free(v->page);
     free(v->group);

@@ -23,6 +23,19 @@ for v in "gcc-O2 gcc -O2" "gcc-O0 gcc -O0" "clang-O2 clang -O2"; do
     fi
 done
 
+# Every shipped experiment's claim holds.
+for e in "$SRCDIR"/experiments/*.conf; do
+    name=$(basename "$e" .conf)
+    rm -rf "$BUILD/long-$name"
+    if "$BUILD/quire" run "$e" --out "$BUILD/long-$name" >"$BUILD/long-$name.log" 2>&1; then
+        echo "ok    experiments/$name.conf"
+    else
+        echo "FAIL  experiments/$name.conf"
+        grep -v ^true "$BUILD/long-$name.log" | tail -n 20
+        bad=1
+    fi
+done
+
 # One fuzzer: NAME, and for traces the one format to try.
 fuzz() {
     log=$dir/$1${2:+-$2}.log
