@@ -269,9 +269,15 @@ bool x86_probe_write(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva,
 
 bool x86_load_slow(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, void *buf, uint32_t len)
 {
+    uint8_t first[512];
     uint32_t n = on_page(gva, len);
-    return load_page(cpu, op, gva, buf, n, false) &&
-           (n == len || load_page(cpu, op, gva + n, (uint8_t *)buf + n, len - n, false));
+    if (n == len)
+        return load_page(cpu, op, gva, buf, len, false);
+    /* buf may be a register: it changes only when both parts are there. */
+    if (!load_page(cpu, op, gva, first, n, false) || !load_page(cpu, op, gva + n, (uint8_t *)buf + n, len - n, false))
+        return false;
+    memcpy(buf, first, n);
+    return true;
 }
 
 bool x86_store_slow(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len)
