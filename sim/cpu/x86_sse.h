@@ -11,7 +11,7 @@
 
 #define X(n) (cpu->state.xmm[n].i)
 
-/* Integer operations, moves, floating point. */
-extern const struct x86_form x86_sse_forms[], x86_sse_move_forms[], x86_sse_fp_forms[];
+/* Integer operations, moves, floating point, string comparison. */
+extern const struct x86_form x86_sse_forms[], x86_sse_move_forms[], x86_sse_fp_forms[], x86_sse_string_forms[];
 
 #endif

@@ -12,13 +12,10 @@
 
 /* ---- CPUID: what works, and no more ---- */
 
-/* CPUID.1 ECX: SSE3 PCLMULQDQ SSSE3 CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES; EDX: FPU TSC MSR PAE CX8 SEP PGE CMOV PAT
- * CLFSH MMX FXSR SSE SSE2. 7.0 EBX: FSGSBASE ERMS ADX CLFLUSHOPT CLWB; 80000001 ECX: LAHF LZCNT PREFETCHW; EDX: SYSCALL
- * NX 1GB RDTSCP LM (SDM volume 2, CPUID). */
-#define CPUID_1_ECX (1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23)
-#define CPUID_1_EDX                                                                                                    \
-    (1u << 0 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 8 | 1u << 11 | 1u << 13 | 1u << 15 | 1u << 16 | 1u << 19 |          \
-     1u << 23 | 1u << 24 | 1u << 25 | 1u << 26)
+/* CPUID.1 ECX: SSE3 SSSE3 CX16 SSE4.1 SSE4.2 MOVBE POPCNT; EDX: TSC CX8 PGE CMOV PAT CLFSH SSE SSE2. 7.0 EBX: FSGSBASE
+ * ERMS ADX CLFLUSHOPT CLWB; 80000001 ECX: LAHF LZCNT PREFETCHW; EDX: SYSCALL NX 1GB RDTSCP LM (SDM volume 2, CPUID). */
+#define CPUID_1_ECX  (1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23)
+#define CPUID_1_EDX  (1u << 4 | 1u << 8 | 1u << 13 | 1u << 15 | 1u << 16 | 1u << 19 | 1u << 25 | 1u << 26)
 #define CPUID_7_EBX  (1u << 0 | 1u << 9 | 1u << 19 | 1u << 23 | 1u << 24)
 #define CPUID_7_ECX  (1u << 22) /* RDPID */
 #define CPUID_81_ECX (1u << 0 | 1u << 5 | 1u << 8)
@@ -35,6 +32,18 @@ static struct cpuid text_leaf(const char *s)
     return r;
 }
 
+/* Leaf 4: the caches of the default machine (sim/cache/cache.c): type and level, ways, sets. */
+static struct cpuid cache_leaf(uint32_t sub)
+{
+    static const struct {
+        uint32_t type_level, ways, sets;
+    } caches[] = {{1 | 1 << 5, 8, 64}, {2 | 1 << 5, 8, 64}, {3 | 2 << 5, 16, 1024}, {3 | 3 << 5, 11, 49152}};
+    if (sub >= N_ELEMS(caches))
+        return (struct cpuid){0};
+    return (struct cpuid){caches[sub].type_level | 1u << 8, (caches[sub].ways - 1) << 22 | (LINE_BYTES - 1),
+                          caches[sub].sets - 1, 0};
+}
+
 static struct cpuid cpuid(const struct x86_cpu *cpu, uint32_t leaf, uint32_t sub)
 {
     static const char brand[49] = "quire simulated processor";
@@ -45,6 +54,10 @@ static struct cpuid cpuid(const struct x86_cpu *cpu, uint32_t leaf, uint32_t sub
         return (struct cpuid){0x16, 0x756e6547, 0x6c65746e, 0x49656e69};
     case 1: /* family 6, model 85, stepping 7: Cascade Lake; CLFLUSH of 64 bytes, APIC id */
         return (struct cpuid){0x50657, cpu->id << 24 | (cpu->n_cpus & 0xff) << 16 | 8 << 8, CPUID_1_ECX, CPUID_1_EDX};
+    case 2: /* caches and TLBs: see leaf 4; prefetch is 64 bytes */
+        return (struct cpuid){0x00feff01, 0, 0, 0xf0};
+    case 4:
+        return cache_leaf(sub);
     case 7:
         if (sub)
             return (struct cpuid){0};

@@ -53,7 +53,7 @@ static inline uint8_t *x86_rig_access(struct x86_cpu *cpu, uint64_t gva, enum ca
     ps_t done, asked = m.done_ps;
     uint64_t line = m.hpa >> LINE_SHIFT;
     if (!cache_l1_hit(&r->rig.caches, 0, line, op, asked, &done)) {
-        core_need_fill(&r->core, UINT64_MAX);
+        core_need_buffer(&r->core);
         asked = max_u64(asked, r->core.now_ps);
         done = cache_l1_miss(&r->rig.caches, 0, line, op, asked);
     }
