@@ -48,26 +48,23 @@ void core_drain(struct core *c)
 {
     while (c->miss_n)
         core_pop_miss(c);
-    while (c->fill_n)
-        core_pop_fill(c);
+    for (uint32_t i = 0; i < c->busy_n; i++)
+        core_wait(c, c->busy_ps[i]);
     core_wait(c, c->stores_done_ps);
-    c->store_n = 0;
+    c->busy_n = c->nt_n = c->store_n = 0;
 }
 
-void core_wait_fill(struct core *c, uint64_t max_fills)
+void core_wait_buffer(struct core *c)
 {
-    while (c->miss_n && c->miss[c->miss_head].done_ps <= c->now_ps)
-        core_pop_miss(c);
-    while (c->fill_n && c->fill_ps[c->fill_head] <= c->now_ps)
-        core_pop_fill(c);
-    while (c->fill_n && c->fill_n >= max_fills)
-        core_pop_fill(c);
-    while (c->miss_n + c->fill_n >= c->conf.miss_buffers) {
-        if (!c->miss_n || (c->fill_n && c->fill_ps[c->fill_head] <= c->miss[c->miss_head].done_ps))
-            core_pop_fill(c);
+    ps_t first = UINT64_MAX;
+    for (uint32_t i = 0; i < c->busy_n; i++)
+        first = min_u64(first, c->busy_ps[i]);
+    core_wait(c, first);
+    for (uint32_t i = 0; i < c->busy_n;)
+        if (c->busy_ps[i] <= c->now_ps)
+            c->busy_ps[i] = c->busy_ps[--c->busy_n];
         else
-            core_pop_miss(c);
-    }
+            i++;
 }
 
 void core_sfence(struct core *c, bool loads_too)

@@ -52,9 +52,10 @@ struct core {
     ps_t fence_ps;           /* when the last fence began to wait */
     uint64_t fence_instruction;
     ps_t flushes_done_ps; /* when all flushes and non-temporal stores so far are accepted by their controllers */
-    uint32_t miss_head, miss_n, fill_head, fill_n, store_head, store_n;
-    struct core_miss miss[CORE_MAX_MISSES]; /* loads, in order */
-    ps_t fill_ps[CORE_MAX_MISSES];          /* store misses and non-temporal stores, in order */
+    uint32_t miss_head, miss_n, nt_head, nt_n, store_head, store_n, busy_n;
+    struct core_miss miss[CORE_MAX_MISSES]; /* loads that may hold up the reorder buffer, in order */
+    ps_t nt_done_ps[CORE_MAX_MISSES];       /* non-temporal stores, in order */
+    ps_t busy_ps[CORE_MAX_MISSES];          /* until when miss buffers are in use, in no order */
     ps_t store_ps[CORE_MAX_STORES];
     struct core_stats stats;
 };
@@ -100,20 +101,19 @@ static inline void core_pop_miss(struct core *c)
     c->miss_n--;
 }
 
-static inline void core_pop_fill(struct core *c)
+void core_wait_buffer(struct core *c);
+/* Called before a request that leaves the L1: waits until a miss buffer is free. */
+static inline void core_need_buffer(struct core *c)
 {
-    core_wait(c, c->fill_ps[c->fill_head]);
-    c->fill_head = (c->fill_head + 1) & (CORE_MAX_MISSES - 1);
-    c->fill_n--;
+    if (unlikely(c->busy_n >= c->conf.miss_buffers))
+        core_wait_buffer(c);
 }
 
-void core_wait_fill(struct core *c, uint64_t max_fills);
-/* Called before a request that leaves the L1: waits until a miss buffer is free. max_fills: how many of them may be of
- * writes. */
-static inline void core_need_fill(struct core *c, uint64_t max_fills)
+/* The request holds a miss buffer until done_ps. */
+static inline void core_hold_buffer(struct core *c, ps_t done_ps)
 {
-    if (unlikely(c->miss_n + c->fill_n >= c->conf.miss_buffers || c->fill_n >= max_fills))
-        core_wait_fill(c, max_fills);
+    core_need_buffer(c);
+    c->busy_ps[c->busy_n++] = done_ps;
 }
 
 /* A load that started now is done at done_ps; l1_ps is what a hit would have taken. */
@@ -122,17 +122,29 @@ static inline void core_load(struct core *c, ps_t done_ps, ps_t l1_ps)
     c->last_load_ps = done_ps;
     if (done_ps <= c->now_ps + l1_ps)
         return;
-    if (c->miss_n == c->conf.miss_buffers)
+    core_hold_buffer(c, done_ps);
+    if (c->miss_n == CORE_MAX_MISSES)
         core_pop_miss(c);
     c->miss[(c->miss_head + c->miss_n++) & (CORE_MAX_MISSES - 1)] = (struct core_miss){done_ps, c->stats.instructions};
 }
 
-/* A write holds a miss buffer until done_ps. */
-static inline void core_fill(struct core *c, ps_t done_ps)
+/* Called before a non-temporal store leaves: waits until one of its buffers is free. */
+static inline void core_need_nt(struct core *c)
 {
-    if (c->fill_n == CORE_MAX_MISSES)
-        core_pop_fill(c);
-    c->fill_ps[(c->fill_head + c->fill_n++) & (CORE_MAX_MISSES - 1)] = done_ps;
+    core_need_buffer(c);
+    if (c->nt_n >= c->conf.nt_buffers) {
+        core_wait(c, c->nt_done_ps[c->nt_head]);
+        c->nt_head = (c->nt_head + 1) & (CORE_MAX_MISSES - 1);
+        c->nt_n--;
+    }
+}
+
+/* A non-temporal store that left at start_ps is done at done_ps. */
+static inline void core_nt(struct core *c, ps_t start_ps, ps_t done_ps)
+{
+    c->nt_ps = start_ps;
+    core_hold_buffer(c, done_ps);
+    c->nt_done_ps[(c->nt_head + c->nt_n++) & (CORE_MAX_MISSES - 1)] = done_ps;
 }
 
 /* An entry of the store buffer that leaves it behind the ones before: hold_ps after they have, and not before done_ps.
@@ -167,7 +179,7 @@ static inline void core_store(struct core *c, ps_t done_ps)
 /* A store that missed the private caches. */
 static inline void core_store_miss(struct core *c, ps_t done_ps)
 {
-    core_fill(c, done_ps);
+    core_hold_buffer(c, done_ps);
     core_store_held(c, done_ps, c->conf.store_miss_ps);
 }
 

@@ -318,7 +318,7 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
     ps_t done, asked = r.done_ps;
     uint64_t line = r.hpa >> LINE_SHIFT;
     if (!cache_l1_hit(hv->caches, v->cpu, line, op, asked, &done)) {
-        core_need_fill(core, UINT64_MAX);
+        core_need_buffer(core);
         asked = max_u64(asked, core->now_ps);
         if (op == CACHE_WRITE)
             asked = core_asked_ps(core, asked);
@@ -393,8 +393,7 @@ int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
     ps_t done = cache_flush(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, start);
     core->flushes_done_ps = max_u64(core->flushes_done_ps, done);
     if (*write_backs != before) { /* the line holds a buffer until the controller has it */
-        core_need_fill(core, UINT64_MAX);
-        core_fill(core, done);
+        core_hold_buffer(core, done);
     }
     ps_t hold = flush_hold(core, op, *write_backs != before);
     if (hold)
@@ -428,12 +427,11 @@ int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data)
         frame_pmem(hv->mem, r.hpa >> PAGE_SHIFT)->cur[line & 63]++;
     if (data)
         frame_write(hv->mem, r.hpa & ~(uint64_t)(LINE_BYTES - 1), data, LINE_BYTES);
-    core_need_fill(&cpu->core, cpu->core.conf.nt_buffers);
+    core_need_nt(&cpu->core);
     r.done_ps = max_u64(max_u64(r.done_ps, cpu->core.now_ps), cpu->core.nt_after_ps);
-    cpu->core.nt_ps = r.done_ps;
     ps_t done = cache_ntstore(hv->caches, v->cpu, line, r.done_ps);
     core_store(&cpu->core, r.done_ps);
-    core_fill(&cpu->core, done);
+    core_nt(&cpu->core, r.done_ps, done);
     cpu->core.flushes_done_ps = max_u64(cpu->core.flushes_done_ps, done);
     if (unlikely(hv->golden_counts))
         golden(v, owner_gfn(frame_at(hv->mem, r.hpa >> PAGE_SHIFT)->owner));

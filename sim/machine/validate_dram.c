@@ -102,7 +102,6 @@ static int step_traffic(struct probe_thread *t, struct vcpu *v)
     bool is_store = t->i * 282 % 1000 < 282;
     uint64_t offset = t->base + t->i * LINE_BYTES % t->bytes;
     core_issue(&vcpu_cpu(v)->core, 1 + t->gap);
-    t->done_bytes += is_store ? 2 * LINE_BYTES : LINE_BYTES;
     return hv_access(v, PROBE_GVA + offset, is_store ? CACHE_WRITE : CACHE_READ, false);
 }
 
@@ -111,7 +110,6 @@ static int step_loaded(struct probe_thread *t, struct vcpu *v)
     if (t->index)
         return step_traffic(t, v);
     ps_t before = vcpu_cpu(v)->core.now_ps;
-    t->done_bytes += LINE_BYTES;
     if (step_chase_shuffled(t, v))
         return -1;
     core_wait(&vcpu_cpu(v)->core, vcpu_cpu(v)->core.last_load_ps);
@@ -124,6 +122,18 @@ struct loaded {
     double rate, ns;
 };
 
+/* Lines that the controllers of the region's node have moved: what a bandwidth counter sees. */
+static uint64_t lines_moved(const struct probe *p)
+{
+    const struct node_imc *n = &p->m->numa.node[p->setup.mem_node];
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < n->n_chans; i++)
+        sum += n->chan[i].stats.reads + n->chan[i].stats.writes;
+    return sum;
+}
+
+#define LOADED_WINDOW_PS (30 * PS_PER_US)
+
 static struct loaded loaded_point(struct validate *v, struct probe *p, uint64_t gap, ps_t warm_ps)
 {
     struct probe_thread *chase = &p->thread[0];
@@ -131,7 +141,9 @@ static struct loaded loaded_point(struct validate *v, struct probe *p, uint64_t 
         p->thread[i].gap = gap;
     probe_bandwidth(p, step_loaded, warm_ps, PS_PER_US, v->d);
     chase->took_ps = chase->mode = 0;
-    struct loaded l = {.rate = probe_bandwidth(p, step_loaded, 0, 30 * PS_PER_US, v->d)};
+    uint64_t before = lines_moved(p);
+    probe_bandwidth(p, step_loaded, 0, LOADED_WINDOW_PS, v->d);
+    struct loaded l = {.rate = (double)((lines_moved(p) - before) * LINE_BYTES) * 1000 / (double)LOADED_WINDOW_PS};
     l.ns = chase->mode ? (double)chase->took_ps / 1000 / (double)chase->mode : 0;
     return l;
 }
@@ -152,9 +164,10 @@ static int loaded_curve(struct validate *v, uint32_t mem_node, const char *plot,
     if (!p)
         return -1;
     p->thread[0].unit = LINE_BYTES;
+    /* Until the caches are full of lines, and dirty ones leave them, there are no writes. */
+    loaded_point(v, p, 0, PS_PER_MS);
     for (uint32_t i = 0; i < n; i++) {
-        /* The first point fills the caches: until dirty lines leave them, there are no writes. */
-        l[i] = loaded_point(v, p, gap[n - 1 - i], i ? 5 * PS_PER_US : 100 * PS_PER_US);
+        l[i] = loaded_point(v, p, gap[n - 1 - i], 5 * PS_PER_US);
         validate_point(v, plot, "78% reads", l[i].rate, l[i].ns);
     }
     probe_free(p);
