@@ -17,14 +17,23 @@
  * are spread over the distances 1 .. n in proportion to 1 / distance, so that every doubling of the memory catches as
  * many. Without it they are missing, and the miss ratio is that of the accesses that were seen.
  *
+ * bursts = b finds out more: after each long look of a period come short ones of period / 4^b, ..., period / 4. If
+ * looks of N1 and N2 accesses see n1 and n2 pages in the mean, the miss ratio at (n1 + n2) / 2 pages is (n2 - n1) / (N2
+ * - N1), as the working set grows by the misses (Denning, Schwartz 1972). What long looks have hidden is spread in that
+ * shape, linear in the logarithm of the size between these points. A look shorter than the reading of the bits sees
+ * nothing.
+ *
  * The walker sets the bits of guest page-table pages as well (SDM volume 3, 29.3.5): they are seen like any others. */
 #include <quire/policy.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH 512
+#define BATCH      512
+#define BURSTS_MAX 8u
+#define LEAST      1000000u /* ps between two looks */
 
 enum { SEE_ACCESSED, SEE_DIRTY, SEE_LOG };
 
@@ -35,8 +44,14 @@ struct generation {
     uint64_t hits; /* leaves that these are */
 };
 
+/* All looks of one length. */
+struct scale {
+    double accesses, pages, looks; /* sums, aged */
+};
+
 struct vm {
     quire_vm id;
+    uint32_t cpu;         /* on which looks run */
     quire_timer timer[2]; /* of the looks and of the epochs; 0: none */
     uint64_t m;           /* guest-physical pages */
     uint32_t *last;       /* [m]: generation of the leaf that begins there, 0: never seen */
@@ -47,8 +62,11 @@ struct vm {
     uint64_t n_seen, cap_seen;
     double *rise, *near; /* [reach + 2]: hits at distance d are the sum of rise[0..d], and that of near[0..d] / d */
     uint64_t reach;
-    double cold, total; /* aged like the hits */
-    uint64_t counter;   /* at the end of the last period */
+    uint32_t step;                      /* of the bursts: 0 is the long look, then the shortest, up to the longest */
+    struct scale scale[BURSTS_MAX + 1]; /* [0] the long look, [k] a look of period / 4^k */
+    double hidden;                      /* accesses not seen in long looks that bursts explain, aged */
+    double cold, total;                 /* aged like the hits */
+    uint64_t counter;                   /* at the end of the last period */
     uint64_t n_cold, n_uses, n_leaves, n_flushes, n_epochs, n_counted;
 };
 
@@ -56,7 +74,7 @@ struct bits {
     const struct quire_core *core;
     const struct quire_ept *ept;
     const struct quire_pmu *pmu;
-    uint64_t see, period, epoch, use_counter, split;
+    uint64_t see, period, epoch, use_counter, split, bursts;
     uint32_t n_vms;
     struct vm **vm; /* by the VM's index */
 };
@@ -210,6 +228,21 @@ static void drain(struct bits *s, struct vm *v)
     }
 }
 
+/* Of that many accesses the pages seen account for one each; the others were hidden. */
+static void hide(struct bits *s, struct vm *v, double accesses, uint64_t pages)
+{
+    struct scale *scale = &v->scale[v->step ? s->bursts + 1 - v->step : 0];
+    scale->accesses += accesses;
+    scale->pages += (double)pages;
+    scale->looks++;
+    if (s->bursts && v->step == 0) {
+        v->hidden += accesses - (double)v->n_seen;
+        v->total += accesses - (double)v->n_seen;
+    } else {
+        spread_near(v, accesses - (double)v->n_seen, pages);
+    }
+}
+
 /* The end of a period. */
 static void collect(struct bits *s, struct vm *v)
 {
@@ -224,7 +257,7 @@ static void collect(struct bits *s, struct vm *v)
     uint64_t pages = turn_over(v);
     if (s->use_counter && (now = s->pmu->retired(s->pmu, v->id, kinds)) > v->counter) {
         if (pages && now - v->counter > v->n_seen)
-            spread_near(v, (double)(now - v->counter - v->n_seen), pages);
+            hide(s, v, (double)(now - v->counter), pages);
         v->n_counted += now - v->counter;
         v->counter = now;
     }
@@ -233,11 +266,55 @@ static void collect(struct bits *s, struct vm *v)
 
 /* ---- the curve --------------------------------------------------------------------------------------------------- */
 
+/* The shape of the hidden accesses: the miss ratio at x[i] pages is y[i], falling; answers how many points there are.
+ */
+static uint32_t shape(const struct bits *s, const struct vm *v, double *x, double *y)
+{
+    uint32_t n = 1;
+    double pages = 0, accesses = 0;
+    x[0] = 0;
+    y[0] = 1;
+    for (uint32_t k = (uint32_t)s->bursts + 1; k-- > 0;) {
+        const struct scale *c = &v->scale[k];
+        if (c->looks <= 0 || c->pages / c->looks <= pages || c->accesses / c->looks <= accesses)
+            continue;
+        double p = c->pages / c->looks, a = c->accesses / c->looks, slope = (p - pages) / (a - accesses);
+        x[n] = (p + pages) / 2;
+        y[n] = slope < y[n - 1] ? slope : y[n - 1];
+        n++;
+        pages = p;
+        accesses = a;
+    }
+    x[n] = pages;
+    y[n] = y[n - 1];
+    return n + 1;
+}
+
+/* What long looks have hidden, in that shape: hits by distance, [reach + 2]. The caller frees. */
+static double *explain(struct bits *s, struct vm *v)
+{
+    double x[BURSTS_MAX + 3], y[BURSTS_MAX + 3], last = 1;
+    uint32_t n = shape(s, v, x, y), i = 1;
+    uint64_t top = (uint64_t)ceil(x[n - 1]);
+    reach_to(v, top);
+    double *hits = calloc(v->reach + 2, sizeof *hits), end = y[n - 1];
+    for (uint64_t d = 1; d <= top && v->hidden > 0 && end < 1; d++) {
+        while (i + 1 < n && (double)d > x[i])
+            i++;
+        double span = log1p(x[i]) - log1p(x[i - 1]), share = span > 0 ? (log1p((double)d) - log1p(x[i - 1])) / span : 1;
+        double here = y[i - 1] + (y[i] - y[i - 1]) * (share < 1 ? share : 1);
+        hits[d] = v->hidden * (last - here) / (1 - end);
+        last = here;
+    }
+    return hits;
+}
+
 static void emit(struct bits *s, struct vm *v)
 {
     char label[96];
     double misses = v->total, at = 0, near = 0, total = v->total > 0 ? v->total : 1;
     uint64_t top = 0, size = 0;
+    double *extra = explain(s, v);
     for (uint32_t i = 0; i < v->n_gens; i++)
         top += v->gen[i].size;
     snprintf(label, sizeof label, s->epoch ? "%s observed epoch %u" : "%s observed", s->core->vm_name(s->core, v->id),
@@ -251,11 +328,12 @@ static void emit(struct bits *s, struct vm *v)
                 continue;
             at += v->rise[size];
             near += v->near[size];
-            misses -= at + near / (double)size;
+            misses -= at + near / (double)size + extra[size];
         }
         double ratio = misses / total;
         s->core->series(s->core, "miss_ratio", label, "pages", (double)size, ratio > 0 ? ratio : 0);
     }
+    free(extra);
 }
 
 /* Halves the past, so that the curve follows a changing workload. */
@@ -265,6 +343,9 @@ static void end_epoch(struct bits *s, struct vm *v)
     v->n_epochs++;
     v->cold /= 2;
     v->total /= 2;
+    v->hidden /= 2;
+    for (uint32_t k = 0; k <= BURSTS_MAX; k++)
+        v->scale[k] = (struct scale){v->scale[k].accesses / 2, v->scale[k].pages / 2, v->scale[k].looks / 2};
     for (uint64_t i = 0; v->rise && i < v->reach + 2; i++)
         v->rise[i] /= 2, v->near[i] /= 2;
     s->core->charge(s->core, v->reach);
@@ -277,6 +358,7 @@ static void create(struct bits *s, const struct quire_vm_event *e)
     uint32_t index = (uint32_t)e->vm;
     struct vm *v = calloc(1, sizeof *v);
     v->id = e->vm;
+    v->cpu = e->cpu;
     v->m = s->ept->vm_bytes(s->ept, e->vm) >> 12;
     v->last = calloc(v->m + 1, sizeof *v->last);
     v->level = calloc(v->m + 1, sizeof *v->level);
@@ -291,7 +373,7 @@ static void create(struct bits *s, const struct quire_vm_event *e)
     s->core->charge(s->core, 1000);
     if (s->see == SEE_LOG)
         s->ept->pml(s->ept, e->vm, 1);
-    v->timer[0] = s->core->timer_start(s->core, s->period, s->period, e->cpu, index);
+    v->timer[0] = s->core->timer_start(s->core, s->period, s->bursts ? 0 : s->period, e->cpu, index);
     if (s->epoch)
         v->timer[1] = s->core->timer_start(s->core, s->epoch, s->epoch, e->cpu, index | 1ull << 32);
 }
@@ -352,6 +434,14 @@ static void vm_event(void *self, const struct quire_vm_event *e)
         forget(v, e->gpa >> 12, e->level);
 }
 
+/* After a long look the shortest follows, then each one four times as long. */
+static void next_look(struct bits *s, struct vm *v)
+{
+    v->step = v->step == s->bursts ? 0 : v->step + 1;
+    uint64_t length = v->step ? s->period >> 2 * (s->bursts + 1 - v->step) : s->period;
+    v->timer[0] = s->core->timer_start(s->core, length > LEAST ? length : LEAST, 0, v->cpu, (uint32_t)v->id);
+}
+
 static void timer(void *self, quire_timer t, uint64_t cookie, uint64_t now_ps)
 {
     struct bits *s = self;
@@ -364,10 +454,12 @@ static void timer(void *self, quire_timer t, uint64_t cookie, uint64_t now_ps)
         return;
     }
     collect(s, v);
-    if (v->n_seen == 0) /* no bit was cleared */
-        return;
-    s->ept->flush(s->ept, v->id);
-    v->n_flushes++;
+    if (v->n_seen) { /* bits were cleared */
+        s->ept->flush(s->ept, v->id);
+        v->n_flushes++;
+    }
+    if (s->bursts)
+        next_look(s, v);
 }
 
 static void fini(void *self)
@@ -396,6 +488,7 @@ static int32_t init(const struct quire_host *h, void **self, const char **why)
     s->epoch = s->core->option(s->core, "epoch");
     s->split = s->core->option(s->core, "split");
     s->use_counter = s->core->option(s->core, "counter");
+    s->bursts = s->core->option(s->core, "bursts");
     if (s->use_counter && s->pmu == NULL) {
         *why = "the host has no quire.pmu/1, which counter = true needs";
         return QUIRE_E_NOENT;
@@ -406,8 +499,10 @@ static int32_t init(const struct quire_host *h, void **self, const char **why)
 static const char *const sources[] = {"accessed", "dirty", "log", NULL};
 static const struct quire_option options[] = {
     QUIRE_OPTION(WORD, "see", "accessed", "accessed bits, dirty bits or the page-modification log", .words = sources),
-    QUIRE_OPTION(TIME, "period", "10ms", "the bits are read and cleared this often", .min = 1000000),
+    QUIRE_OPTION(TIME, "period", "10ms", "the bits are read and cleared this often", .min = LEAST),
     QUIRE_OPTION(BOOL, "counter", "true", "accesses that were not seen are counted by a performance counter"),
+    QUIRE_OPTION(UINT, "bursts", "0", "short looks after each long one: period / 4^bursts, ..., period / 4",
+                 .max = BURSTS_MAX),
     QUIRE_OPTION(BOOL, "split", "true", "large nested pages are split, so that the bits are those of 4 KiB pages"),
     QUIRE_OPTION(TIME, "epoch", "0s", "the curve is written and its past halved this often; 0s: once, at the end"),
 };

@@ -142,6 +142,77 @@ Test(policy_mrc_bits, log_reads_what_was_written_and_scans_read_all)
     cr_assert_leq(looks[1], 2 * 50);
 }
 
+Test(policy_mrc_bits, working_sets_of_different_lengths_have_a_slope)
+{
+    struct bits s = {.bursts = 2};
+    struct vm v = {.scale = {{320, 30, 2}, {120, 30, 3}, {10, 5, 1}}};
+    double x[BURSTS_MAX + 3], y[BURSTS_MAX + 3];
+    cr_assert_eq(shape(&s, &v, x, y), 5);
+    const double at[] = {0, 2.5, 7.5, 12.5, 15}, ratio[] = {1, 0.5, 5.0 / 30, 5.0 / 120, 5.0 / 120};
+    for (uint32_t i = 0; i < 5; i++) {
+        cr_assert_float_eq(x[i], at[i], 1e-12);
+        cr_assert_float_eq(y[i], ratio[i], 1e-12);
+    }
+    v.hidden = 1000;
+    v.rise = calloc(2, sizeof *v.rise);
+    v.near = calloc(2, sizeof *v.near);
+    double *hits = explain(&s, &v), sum = 0;
+    for (uint32_t d = 0; d <= v.reach; d++)
+        sum += hits[d];
+    cr_assert_float_eq(sum, 1000, 1e-9);
+    /* Half way to the first point in the logarithm of 1 + size half of the way to its miss ratio is gone. */
+    double gone = 0;
+    for (uint32_t d = 1; d <= 7; d++)
+        gone += hits[d];
+    double here = 0.5 + (5.0 / 30 - 0.5) * (log(8) - log(3.5)) / (log(8.5) - log(3.5));
+    cr_assert_float_eq(gone, 1000 * (1 - here) / (1 - 5.0 / 120), 1e-9);
+    free(hits);
+    free(v.rise);
+    free(v.near);
+}
+
+/* Long looks of 1024 us, short ones of 64 and 256 us; every access is in the curve, and the curve is nearer to the
+ * truth. */
+Test(policy_mrc_bits, bursts_show_what_long_looks_hide)
+{
+    static const char *const bursts[] = {"0", "2"};
+    double error[2] = {0};
+    for (uint32_t k = 0; k < 2; k++) {
+        struct golden *g = golden_new(mrc_bits_entry(), R_PAGES);
+        struct stack *st = calloc(1, sizeof *st);
+        uint64_t state = 11;
+        golden_set(g, "period", "1024us");
+        golden_set(g, "bursts", bursts[k]);
+        cr_assert_eq(golden_start(g), QUIRE_OK);
+        for (uint32_t i = 0; i < 13440; i++) { /* ten rounds, an access each 1 us: in turn, with some noise */
+            uint32_t page = recency_random(&state, 4) ? i % 40 : recency_random(&state, R_PAGES);
+            golden_access(g, page, QUIRE_ACCESS_READ);
+            stack_access(st, page);
+            golden_run(g, g->now + 1000000);
+        }
+        cr_assert_eq(((struct bits *)g->self)->vm[0]->period, k ? 30 : 13);
+        end(g);
+        double last = 1;
+        for (uint32_t i = 0; i < g->n_points; i++) {
+            const struct g_entry *e = &g->point[i];
+            if (strcmp(e->name, "miss_ratio") != 0) {
+                cr_assert_float_eq(e->y, 13440, 1e-6);
+                continue;
+            }
+            uint64_t misses = st->cold;
+            for (uint32_t d = (uint32_t)e->x + 1; d <= R_PAGES; d++)
+                misses += st->hits[d];
+            error[k] += fabs(e->y - (double)misses / 13440);
+            cr_assert(e->y <= last + 1e-12 && e->y >= 0, "a curve never rises");
+            last = e->y;
+        }
+        cr_assert_leq(last, 0.05);
+        golden_free(g);
+        free(st);
+    }
+    cr_assert_lt(error[1], 0.8 * error[0], "%f, without %f", error[1], error[0]);
+}
+
 Test(policy_mrc_bits, epochs_halve_the_past)
 {
     struct golden *g = golden_new(mrc_bits_entry(), 64);
