@@ -5,6 +5,7 @@
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
 #include "sim/base/types.h"
+#include "sim/imc/bench.h"
 #include "sim/machine/bench.h"
 #include "sim/mrc/bench.h"
 #include "sim/nvdimm/bench.h"
@@ -20,6 +21,7 @@ static const struct {
     {"replay", bench_replay},
     {"mrc", bench_mrc},
     {"trace", bench_trace},
+    {"imc", bench_imc},
     {"nvdimm", bench_nvdimm},
 };
 
@@ -57,7 +59,7 @@ int cmd_bench(int argc, char **argv)
         {"json", 0, NULL, ARG_FLAG, &json, "print JSON"},
         {0},
     };
-    const struct args a = {"quire bench [replay|mrc|trace|nvdimm]... [OPTION]...",
+    const struct args a = {"quire bench [replay|mrc|trace|imc|nvdimm]... [OPTION]...",
                            "Measures how fast the simulator runs on this host, in user time of one thread.", table,
                            NULL};
     const char *word[8];
@@ -70,7 +72,7 @@ int cmd_bench(int argc, char **argv)
         while (k < N_ELEMS(benches) && strcmp(benches[k].name, word[i]) != 0)
             k++;
         if (k == N_ELEMS(benches))
-            n = fail(&d, "bench: found '%s', expected replay, mrc, trace or nvdimm", word[i]);
+            n = fail(&d, "bench: found '%s', expected replay, mrc, trace, imc or nvdimm", word[i]);
     }
     if (n < 0 || !(scale > 0)) {
         if (n >= 0)

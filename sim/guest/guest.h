@@ -11,7 +11,7 @@
 
 /* The keys of a vm section. Every field is 8 bytes wide: conf_bind fills it. */
 struct vm_conf {
-    uint64_t memory_bytes, pmem_bytes, vcpus, node, pmem_node;
+    uint64_t memory_bytes, pmem_bytes, vcpus, node, memory_node, pmem_node;
     uint64_t backing;     /* largest leaf level of the nested tables */
     uint64_t guest_pages; /* level of the guest's own pages: 0 or 1 */
     uint64_t guest_levels;

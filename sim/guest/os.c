@@ -9,6 +9,8 @@
 static const char *const levels[] = {"4KiB", "2MiB", "1GiB", NULL};
 static const char *const guest_levels[] = {"4KiB", "2MiB", NULL};
 
+#define ANY_NODE 255u /* as a configuration writes it */
+
 #define K(field) offsetof(struct vm_conf, field)
 const struct conf_key vm_keys[] = {
     {"memory", CONF_SIZE, K(memory_bytes), "4GiB", 4 * MIB, 256 * TIB, NULL,
@@ -16,6 +18,8 @@ const struct conf_key vm_keys[] = {
     {"pmem", CONF_SIZE, K(pmem_bytes), "0B", 0, 64 * TIB, NULL, "one virtual NVDIMM of that size; 0B: none"},
     {"vcpus", CONF_UINT, K(vcpus), "1", 1, 256, NULL, "virtual CPUs, one after the other on the CPUs of the node"},
     {"node", CONF_UINT, K(node), "0", 0, NUMA_MAX_NODES - 1, NULL, "NUMA node of the vCPUs"},
+    {"memory_node", CONF_UINT, K(memory_node), "255", 0, 255, NULL,
+     "node that backs its memory while it has room (one without CPUs too); 255: that of the vCPU that touches it"},
     {"pmem_node", CONF_UINT, K(pmem_node), "0", 0, NUMA_MAX_NODES - 1, NULL, "node whose modules back the NVDIMM"},
     {"backing", CONF_CHOICE, K(backing), "2MiB", 0, 0, levels, "largest page that the nested tables use"},
     {"guest_pages", CONF_CHOICE, K(guest_pages), "4KiB", 0, 0, guest_levels, "page size of the guest's own tables"},
@@ -175,9 +179,14 @@ struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf
         .ops = &guest_ops,
         .guest = g,
     };
-    if (conf->move_at_ps && conf->move_to_node >= hv->numa->n_cpu_nodes) {
+    bool wrong_node = conf->memory_node != ANY_NODE && conf->memory_node >= hv->numa->n_nodes;
+    if (wrong_node)
+        fail(d, "%s: memory_node: found %llu, the machine has %u nodes with memory", where,
+             (unsigned long long)conf->memory_node, hv->numa->n_nodes);
+    else if (conf->move_at_ps && conf->move_to_node >= hv->numa->n_cpu_nodes)
         fail(d, "%s: move_to_node: %llu, the machine has %u nodes", where, (unsigned long long)conf->move_to_node,
              hv->numa->n_cpu_nodes);
+    if (wrong_node || (conf->move_at_ps && conf->move_to_node >= hv->numa->n_cpu_nodes)) {
         free(g->player);
         free(g);
         return NULL;
@@ -198,6 +207,8 @@ struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf
         if (open_source(g->player[i], &g->conf, hv, vm->index, i, where, d))
             return NULL;
     }
+    if (conf->memory_node != ANY_NODE)
+        vm->memory_node = (uint32_t)conf->memory_node;
     if (conf->move_at_ps)
         heap_push(&hv->events, conf->move_at_ps, EVENT_VCPU_MOVE, (uint64_t)vm->index << 32 | conf->move_to_node);
     return vm;

@@ -31,12 +31,12 @@ static uint64_t alloc_backing(struct vm *vm, uint64_t gpa, uint32_t node, uint32
     return MFN_NONE;
 }
 
-/* Gives gpa a frame: on the node that the placement policy names, else the CPU's, else the next one that has room. */
+/* Gives gpa a frame: on the node that the placement policy names, else the VM's or the CPU's, else the next one that has room. */
 static int back_missing(struct vcpu *v, uint64_t gpa, uint32_t access)
 {
     struct vm *vm = v->vm;
     struct hv *hv = vm->hv;
-    uint32_t node = vcpu_cpu(v)->node, level = 0;
+    uint32_t node = vm->memory_node == HV_NODE_ANY ? vcpu_cpu(v)->node : vm->memory_node, level = 0;
     uint64_t mfn = MFN_NONE;
     struct quire_verdict verdict = {.size = sizeof verdict, .node = QUIRE_NODE_ANY};
     if (gpa >= vm->bytes)

@@ -153,7 +153,8 @@ struct vm *hv_vm_new(struct hv *hv, const struct vm_setup *s, struct diag *d)
 {
     uint32_t nodes = hv->numa->n_cpu_nodes;
     if (s->node >= nodes || s->pmem_node >= nodes) {
-        fail(d, "vm %s: node %u, the machine has %u with CPUs", s->name, s->node >= nodes ? s->node : s->pmem_node, nodes);
+        fail(d, "vm %s: node %u, the machine has %u with CPUs", s->name, s->node >= nodes ? s->node : s->pmem_node,
+             nodes);
         return NULL;
     }
     struct vm *vm = xcalloc(1, sizeof *vm);
@@ -162,6 +163,7 @@ struct vm *hv_vm_new(struct hv *hv, const struct vm_setup *s, struct diag *d)
     vm->index = hv->n_vms;
     vm->bytes = vm->top_gpa = s->bytes;
     vm->node = s->node;
+    vm->memory_node = HV_NODE_ANY;
     vm->backing = s->backing;
     vm->ops = s->ops;
     vm->guest = s->guest;

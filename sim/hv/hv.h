@@ -90,14 +90,17 @@ struct durable {
     struct map hinted; /* host line -> version that a later flush hint made safe without ADR */
 };
 
+#define HV_NODE_ANY UINT32_MAX
+
 struct vm {
     struct hv *hv;
     char *name;
     uint32_t index;
-    uint64_t bytes;   /* guest-physical RAM, from 0 */
-    uint64_t top_gpa; /* end of everything: RAM, persistent regions, hint pages */
-    uint32_t node;    /* where its table pages and, by default, its memory go */
-    uint32_t backing; /* largest leaf level that the hypervisor uses */
+    uint64_t bytes;       /* guest-physical RAM, from 0 */
+    uint64_t top_gpa;     /* end of everything: RAM, persistent regions, hint pages */
+    uint32_t node;        /* where its table pages and, by default, its memory go */
+    uint32_t memory_node; /* node that backs its memory while it has room; HV_NODE_ANY: that of the vCPU */
+    uint32_t backing;     /* largest leaf level that the hypervisor uses */
     struct ept ept;
     struct pml *pml;   /* NULL while off */
     uint64_t *pml_log; /* pages taken out of a full log, not yet drained by the policy */

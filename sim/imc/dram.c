@@ -30,8 +30,8 @@ const char *dram_conf_error(const struct dram_conf *c)
     if (clocks(c->t_ccd_l_ps, c->t_ck_ps) > MAX_REACH + 1 || clocks(c->t_rrd_l_ps, c->t_ck_ps) > MAX_REACH + 1 ||
         clocks(c->t_rank_ps, c->t_ck_ps) > MAX_REACH - 3)
         return "t_ccd_l and t_rrd_l may be at most 9 clocks, t_rank at most 5";
-    if (clocks(c->t_faw_ps, c->t_ck_ps) > 32)
-        return "t_faw may be at most 32 clocks";
+    if (clocks(c->t_faw_ps, c->t_ck_ps) > 64)
+        return "t_faw may be at most 64 clocks";
     if (c->t_refi_ps && (c->t_refi_ps < 4 * c->t_rfc_ps || c->t_refi_ps / c->t_ck_ps > DRAM_ORIGIN / 2))
         return "t_refi has to be at least four times t_rfc";
     if (c->t_cwl_ps > c->t_cl_ps)
@@ -184,34 +184,27 @@ static uint64_t bus_find(struct dram *d, const struct dram_place *p, bool is_wri
     }
 }
 
-/* All activates of a rank around clock at: bits at - 32 .. at + 31. */
-static uint64_t acts_around(const struct dram *d, uint32_t rank, uint64_t at)
+/* The activates of a rank in from .. from + 63. */
+static uint64_t acts_from(const struct dram *d, uint32_t rank, uint64_t from)
 {
-    uint64_t from = at - 32;
     uint32_t w = (uint32_t)(from >> 6) % DRAM_WORDS;
     const struct dram_word *a = &d->word[w][rank], *b = &d->word[(w + 1) % DRAM_WORDS][rank];
     return join(a->act[0] | a->act[1] | a->act[2] | a->act[3], b->act[0] | b->act[1] | b->act[2] | b->act[3],
                 (uint32_t)from & 63);
 }
 
-/* Would a further activate at clock at be the fifth within tFAW? */
+/* Would a further activate at clock at be one of five within tFAW, k of them after it? */
 static bool breaks_faw(const struct dram *d, uint32_t rank, uint64_t at)
 {
-    uint64_t acts = acts_around(d, rank, at);
-    if (__builtin_popcountll(acts) < 4)
-        return false;
-    acts |= 1ull << 32;
-    for (; acts; acts &= acts - 1) {
-        uint64_t rest = acts;
-        uint32_t first = (uint32_t)__builtin_ctzll(acts);
-        for (int i = 0; i < 4; i++)
-            rest &= rest - 1;
-        if (!rest)
-            return false;
-        uint32_t fifth = (uint32_t)__builtin_ctzll(rest);
-        if (fifth - first < d->t.faw && first <= 32 && fifth >= 32)
+    uint64_t past = acts_from(d, rank, at - 64), next = acts_from(d, rank, at);
+    uint32_t before[5] = {0}, after[5] = {0}, n_past = 0, n_next = 0;
+    for (; past && n_past < 4; past &= ~(1ull << (63 - __builtin_clzll(past))))
+        before[++n_past] = 1 + (uint32_t)__builtin_clzll(past);
+    for (; next && n_next < 4; next &= next - 1)
+        after[++n_next] = (uint32_t)__builtin_ctzll(next);
+    for (uint32_t k = 0; k <= 4; k++)
+        if (k <= n_next && 4 - k <= n_past && before[4 - k] + after[k] < d->t.faw)
             return true;
-    }
     return false;
 }
 
@@ -219,7 +212,7 @@ static uint64_t act_find(struct dram *d, const struct dram_place *p, uint64_t at
 {
     const struct dram_timing *t = &d->t;
     for (;;) {
-        dram_reach(d, at + 64);
+        dram_reach(d, at + 128);
         uint64_t from = at - BEFORE;
         uint32_t w = (uint32_t)(from >> 6) % DRAM_WORDS, shift = (uint32_t)from & 63;
         const struct dram_word *a = &d->word[w][p->rank], *b = &d->word[(w + 1) % DRAM_WORDS][p->rank];

@@ -18,6 +18,10 @@ const struct conf_key imc_keys[] = {
      "consecutive bytes of persistent memory on one module (FAST'20: 4 KiB)"},
     {"front", CONF_TIME, K(front_ps), "3ns", 0, 0, NULL,
      "controller and on-die path of a read, both ways, beyond the last-level cache (calibrated: idle latency of Mess)"},
+    {"curve", CONF_CHOICE, K(curve), "none", 0, 0, mem_curve_names,
+     "DRAM follows a measured curve of latency over bandwidth instead of being simulated; the result says so"},
+    {"curve_offset", CONF_TIME, K(curve_offset_ps), "23ns", 0, PS_PER_MS, NULL,
+     "share of the curve's latency that is simulated elsewhere: between core and controller"},
     {"ranks", CONF_UINT, K(dram.ranks), "2", 1, DRAM_MAX_RANKS, NULL, "ranks a channel"},
     {"banks", CONF_UINT, K(dram.banks), "32", 1, DRAM_MAX_BANKS, NULL, "banks a channel, all ranks (two ranks of 16)"},
     {"row", CONF_SIZE, K(dram.row_bytes), "8KiB", 64, 1 << 20, NULL, "row buffer of a bank over all chips of a rank"},
@@ -101,6 +105,7 @@ int imc_init(struct node_imc *n, const struct imc_conf *conf, const struct nvdim
         return fail(d, "machine.imc: interleave and pmem_interleave have to be powers of two");
     *n = (struct node_imc){.conf = *conf, .mem = mem, .n_chans = (uint32_t)(conf->n_imcs * conf->n_channels)};
     n->per_chan = UINT64_MAX / n->n_chans + 1;
+    curve_init(&n->curve, conf->curve, conf->curve_offset_ps);
     n->chan = xaligned(64, n->n_chans * sizeof *n->chan);
     n->imc = xcalloc(conf->n_imcs, sizeof *n->imc);
     for (uint32_t c = 0; c < n->n_chans; c++) {
@@ -167,6 +172,8 @@ ps_t imc_read(struct node_imc *n, const struct mem_region *r, uint64_t offset_li
     c->stats.reads++;
     if (r->kind == MEM_PMEM && c->module.conf.kind == NVDIMM_OPTANE)
         return nvdimm_read(&c->module, (r->base >> LINE_SHIFT) + offset_lines, t) + n->conf.front_ps;
+    if (unlikely(n->curve.curve != NULL) && r->kind == MEM_DRAM)
+        return curve_access(&n->curve, t);
     return dram_read(&c->dram, r->kind == MEM_PMEM ? chan_line | PMEM_ROWS : chan_line, t) + n->conf.front_ps;
 }
 
@@ -177,5 +184,9 @@ ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_l
     c->stats.writes++;
     if (r->kind == MEM_PMEM)
         return wpq_push(n, c, (r->base >> LINE_SHIFT) + offset_lines, t);
+    if (unlikely(n->curve.curve != NULL)) {
+        curve_access(&n->curve, t);
+        return t;
+    }
     return dram_write(&c->dram, chan_line, t);
 }

@@ -15,6 +15,7 @@
 #include "sim/base/hist.h"
 #include "sim/base/stats.h"
 #include "sim/base/types.h"
+#include "sim/imc/curve.h"
 #include "sim/imc/dram.h"
 #include "sim/mem/mem.h"
 #include "sim/nvdimm/nvdimm.h"
@@ -25,6 +26,8 @@ struct imc_conf {
     uint64_t interleave_bytes; /* consecutive bytes of DRAM on one channel */
     uint64_t pmem_interleave_bytes;
     uint64_t front_ps; /* controller pipeline and on-die path of a read, both ways */
+    uint64_t curve;    /* index into mem_curve_names; 0: the channels are simulated */
+    uint64_t curve_offset_ps;
     struct dram_conf dram;
     uint64_t wpq_entries;     /* persistent writes a channel */
     uint64_t wpq_transfer_ps; /* channel time to send one line to the module */
@@ -69,8 +72,9 @@ struct channel {
 struct node_imc {
     struct imc_conf conf;
     struct mem *mem;
-    uint32_t n_chans;  /* n_imcs * n_channels */
-    uint64_t per_chan; /* 2^64 / n_chans, rounded up: division by multiplication */
+    uint32_t n_chans;         /* n_imcs * n_channels */
+    uint64_t per_chan;        /* 2^64 / n_chans, rounded up: division by multiplication */
+    struct curve_state curve; /* of its DRAM */
     struct channel *chan;
     struct imc_stats *imc; /* n_imcs of them */
 };

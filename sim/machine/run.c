@@ -351,9 +351,25 @@ static void report_overhead(struct run *r)
     result_set(r->out, "pmem_events", hv->n_pmem_events);
 }
 
+/* Memory that followed a measured curve marks the result. */
+static void report_curve_mode(struct run *r)
+{
+    const struct numa *numa = &r->m->numa;
+    for (uint32_t i = 0; i < numa->n_nodes; i++) {
+        const struct mem_curve *c = numa->node[i].curve.curve;
+        if (!c)
+            continue;
+        char *key = xasprintf("node%u.memory_curve", i);
+        result_text(r->out, key, c->name);
+        free(key);
+        result_taint(r->out, "memory-curve");
+    }
+}
+
 static void report(struct run *r)
 {
     result_text(r->out, "timing", "block");
+    report_curve_mode(r);
     report_cpus(r);
     report_overhead(r);
     for (uint32_t i = 0; i < r->m->numa.n_nodes; i++)

@@ -283,7 +283,7 @@ Test(dram, keeps_the_rules_with_other_parts)
         k->t_wtr_ps = 2500 + rng_below(&rng, 8000);
         k->t_ccd_l_ps = rng_below(&rng, 5300);
         k->t_rrd_l_ps = 3000 + rng_below(&rng, 2300);
-        k->t_faw_ps = rng_below(&rng, 19000);
+        k->t_faw_ps = rng_below(&rng, 38000);
         k->t_rank_ps = rng_below(&rng, 3000);
         k->t_refi_ps = rng_below(&rng, 3) * 3900000;
         k->t_rfc_ps = 100000 + rng_below(&rng, 500000);
