@@ -4,29 +4,35 @@
 #include "sim/base/diag.h"
 #include "sim/mrc/lru.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STRETCH       65536u   /* accesses */
-#define WHOLE         1000000u /* accesses of the first stretch; then there are gaps, which grow */
-#define GAP_GROWTH    4.0      /* stretches passed over after each one: so many more for each WHOLE followed */
-#define GAP_MOST      10.0     /* ... up to this: less than a tenth is followed in the long run */
-#define MOST_DISTINCT (MRC_HEAD_REACH * 5 / 2) /* ids held; then all but the newest MRC_HEAD_REACH are forgotten */
-#define LEAST_AT_RISK 256u /* accesses of a stretch: it says nothing of distances that fewer may have */
-#define LEAST_SUPPORT 0.25 /* of the accesses beyond d must be in stretches that say how many exceed d + 1 */
+#define STRETCH        65536u   /* accesses */
+#define WHOLE          1000000u /* accesses that are followed before the first gap */
+#define ERROR_WANTED   0.002    /* standard error that the gaps aim at: of the shares beyond the marks */
+#define ERROR_ANYWHERE 0.012    /* ... and of the share beyond any distance: a step is in one place only */
+#define GAP_MOST       10.0 /* stretches passed over after each one: less than a tenth is followed in the long run */
+#define MOST_DISTINCT  (MRC_HEAD_REACH * 5 / 2) /* ids held; then all but the newest MRC_HEAD_REACH are forgotten */
+#define LEAST_AT_RISK  256u /* accesses of a stretch: it says nothing of distances that fewer may have */
+#define LEAST_SUPPORT  0.25 /* of the accesses beyond d must be in stretches that say how many exceed d + 1 */
+#define N_MARKS        4
+
+/* Distances that stand for the curve as a whole. */
+static const uint32_t marks[N_MARKS] = {64, 1024, 8192, MRC_HEAD_REACH};
 
 struct mrc_head {
-    struct mrc_lru *lru; /* NULL in a gap */
-    uint64_t followed;   /* in all */
-    uint64_t stretch;    /* followed in this stretch */
-    uint64_t before;     /* accesses passed over before it */
-    uint64_t gap;        /* accesses still to pass over */
-    uint32_t n_stretches;
+    struct mrc_lru *lru;                                           /* NULL in a gap */
+    uint64_t followed;                                             /* in all */
+    uint64_t stretch;                                              /* followed in this stretch */
+    uint64_t before;                                               /* accesses passed over before it */
+    uint64_t gap;                                                  /* accesses still to pass over */
+    uint64_t n_stretches;                                          /* closed */
     uint32_t hits[MRC_HEAD_REACH + 1], beyond[MRC_HEAD_REACH + 1]; /* of this stretch: [distance], [ids held then] */
     /* Each stretch has a curve of its own, so that one with few long distances lends its time to no other. */
-    double accesses;            /* that the stretches stand for */
-    double sum, sum_of_squares; /* of the numbers beyond the reach, as shares and squared shares, a stretch each */
-    double unseen_squares;      /* of the accesses that a stretch stands for and did not follow */
+    double accesses;       /* that the stretches stand for */
+    double unseen_squares; /* of the accesses that a stretch stands for and did not follow */
+    double sum[MRC_HEAD_REACH + 1], squares[MRC_HEAD_REACH + 1]; /* [d]: of the shares beyond d, one a stretch */
     double before_step[MRC_HEAD_REACH + 1], after_step[MRC_HEAD_REACH + 1]; /* [d]: of the stretches that know distance
                                                                                d, accesses beyond d - 1 and beyond d */
 };
@@ -45,36 +51,66 @@ void mrc_head_free(struct mrc_head *h)
     free(h);
 }
 
-/* Gaps vary by half, so that no loop of the trace keeps step with them. */
-static uint64_t next_gap(const struct mrc_head *h)
+/* Variance of the share beyond d from stretch to stretch. */
+static double spread(const struct mrc_head *h, uint64_t d)
 {
-    double gap = GAP_GROWTH * ((double)h->followed / WHOLE - 1);
-    double jitter = 0.5 + (double)(hash64(h->n_stretches) >> 32) / (double)(1ull << 32);
-    return gap > 0 ? (uint64_t)((gap > GAP_MOST ? GAP_MOST : gap) * STRETCH * jitter) : 0;
+    double n = (double)h->n_stretches, mean = h->sum[d] / n,
+           v = n > 1 ? (h->squares[d] - h->sum[d] * mean) / (n - 1) : 0;
+    return v > 0 ? v : 0;
 }
 
-/* Adds the stretch's curve. It stands for half of the gap on either side of it, too. */
+/* The share of the trace that may be passed over, so that the error of the shares beyond d is `wanted`: the error is
+ * that share of the one of the stretches' mean. */
+static double may_pass(const struct mrc_head *h, double most_spread, double wanted)
+{
+    double error = sqrt(most_spread / (double)h->n_stretches);
+    return error > wanted ? wanted / error : 1;
+}
+
+/* A gap as long as the stretches so far allow: those that differ much have short ones between them until there are
+ * many. Gaps vary by half, so that no loop of the trace keeps step with them. */
+static uint64_t next_gap(const struct mrc_head *h)
+{
+    double at_marks = 0, anywhere = 0;
+    if (h->followed < WHOLE)
+        return 0;
+    for (uint32_t i = 0; i < N_MARKS; i++)
+        at_marks = fmax(at_marks, spread(h, marks[i]));
+    for (uint64_t d = 1; d <= MRC_HEAD_REACH; d++)
+        anywhere = fmax(anywhere, spread(h, d));
+    double share = fmin(may_pass(h, at_marks, ERROR_WANTED), may_pass(h, anywhere, ERROR_ANYWHERE));
+    double gap = share < GAP_MOST / (1 + GAP_MOST) ? share / (1 - share) : GAP_MOST;
+    double jitter = 0.5 + (double)(hash64(h->n_stretches) >> 32) / (double)(1ull << 32);
+    return gap < 0.25 ? 0 : (uint64_t)(gap * STRETCH * jitter);
+}
+
+/* Adds the stretch's curve. It stands for half of the gap on either side of it, too. Without a gap the next one goes on
+ * with its stack. */
 static void end_stretch(struct mrc_head *h)
 {
     if (h->stretch == 0)
         return;
     h->gap = next_gap(h);
-    double weight = (double)h->stretch + (double)(h->before + h->gap) / 2, alive = weight;
+    double weight = (double)h->stretch + (double)(h->before + h->gap) / 2, alive = 1;
     uint64_t at_risk = h->stretch - h->beyond[0];
-    for (uint64_t d = 1; d <= MRC_HEAD_REACH && at_risk >= LEAST_AT_RISK; d++) {
-        h->before_step[d] += alive;
-        alive *= 1 - (double)h->hits[d] / (double)at_risk;
-        h->after_step[d] += alive;
-        at_risk -= h->hits[d] + h->beyond[d];
+    for (uint64_t d = 1; d <= MRC_HEAD_REACH; d++) {
+        if (at_risk >= LEAST_AT_RISK) {
+            h->before_step[d] += alive * weight;
+            alive *= 1 - (double)h->hits[d] / (double)at_risk;
+            h->after_step[d] += alive * weight;
+            at_risk -= h->hits[d] + h->beyond[d];
+        }
+        h->sum[d] += alive;
+        h->squares[d] += alive * alive;
     }
     h->accesses += weight;
-    h->sum += alive;
-    h->sum_of_squares += alive * alive / weight;
     h->unseen_squares += (weight - (double)h->stretch) * (weight - (double)h->stretch);
     memset(h->hits, 0, sizeof h->hits);
     memset(h->beyond, 0, sizeof h->beyond);
-    mrc_lru_free(h->lru);
-    h->lru = NULL;
+    if (h->gap > 0) {
+        mrc_lru_free(h->lru);
+        h->lru = NULL;
+    }
     h->before = h->gap;
     h->stretch = 0;
     h->n_stretches++;
@@ -103,7 +139,7 @@ void mrc_head_feed(struct mrc_head *h, const uint64_t *ids, uint32_t n)
     h->stretch += n;
     if (held > MOST_DISTINCT)
         mrc_lru_trim(h->lru, MRC_HEAD_REACH);
-    if (h->followed >= WHOLE && h->stretch >= STRETCH)
+    if (h->stretch >= STRETCH)
         end_stretch(h);
 }
 
@@ -114,8 +150,7 @@ uint64_t mrc_head_survival(struct mrc_head *h, double *survival, double *varianc
     *variance = 0;
     if (h->accesses == 0)
         return 0;
-    double mean = h->sum / h->accesses, spread = h->sum_of_squares / h->accesses - mean * mean;
-    *variance = (spread > 0 ? spread : 0) * h->unseen_squares / (h->accesses * h->accesses);
+    *variance = spread(h, MRC_HEAD_REACH) * h->unseen_squares / (h->accesses * h->accesses);
     for (uint64_t d = 1; d <= MRC_HEAD_REACH; d++) {
         if (h->before_step[d] < LEAST_SUPPORT * h->accesses * survival[d - 1])
             return d - 1;
