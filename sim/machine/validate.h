@@ -78,7 +78,8 @@ void validate_point(struct validate *v, const char *plot, const char *line, doub
 
 validate_fn measure_cache_latency, measure_cache_geometry, measure_tlb_geometry, measure_tlb_latency;
 validate_fn measure_walks, measure_exits, measure_violation, measure_flush, measure_fence;
-validate_fn measure_dram_idle, measure_dram_peak, measure_dram_threads, measure_dram_loaded, measure_dram_remote;
+validate_fn measure_dram_idle, measure_dram_peak, measure_dram_threads, measure_dram_loaded, measure_dram_remote,
+    measure_cxl;
 validate_fn measure_pmem_idle, measure_pmem_persist, measure_pmem_regions, measure_pmem_amplification;
 validate_fn measure_pmem_ewr, measure_pmem_ewr_store, measure_pmem_one_dimm, measure_pmem_six_dimms;
 validate_fn measure_pmem_sizes, measure_pmem_interleave, measure_pmem_flush_bandwidth, measure_pmem_fence_interval;

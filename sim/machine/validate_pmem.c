@@ -161,7 +161,34 @@ static int step_read_after_write(struct probe_thread *t, struct vcpu *v)
     return 0;
 }
 
-static void measure_region(struct validate *v, struct probe *p, uint64_t bytes)
+#define REGIONS 21u /* 64 B to 64 MiB */
+
+/* Largest region up to which ns stays within a factor of what it is at `from`; from 0: of the smallest of all. */
+static double knee(const double *ns, uint64_t from, double factor)
+{
+    double level = ns[0];
+    uint32_t last = 0;
+    for (uint32_t i = 1; i < REGIONS; i++)
+        level = from ? ((64ull << i) == from ? ns[i] : level) : (ns[i] < level ? ns[i] : level);
+    for (uint32_t i = 0; i < REGIONS; i++)
+        if (ns[i] <= level * factor)
+            last = i;
+    return (double)(64ull << last);
+}
+
+/* Smallest region that is within a factor of the fastest. */
+static double plateau(const double *ns, double factor)
+{
+    double level = ns[0];
+    uint32_t i = 0;
+    for (uint32_t k = 1; k < REGIONS; k++)
+        level = ns[k] < level ? ns[k] : level;
+    while (ns[i] > level * factor)
+        i++;
+    return (double)(64ull << i);
+}
+
+static void measure_region(struct validate *v, struct probe *p, uint64_t bytes, double *write_ns, double *read_ns)
 {
     struct probe_thread *t = &p->thread[0];
     uint64_t lines = bytes / LINE_BYTES, passes = lines < 16384 ? 16384 / lines : 1;
@@ -174,6 +201,8 @@ static void measure_region(struct validate *v, struct probe *p, uint64_t bytes)
     t->took_ps = 0;
     probe_run(p, step_read_after_write, passes, v->d);
     double read = (double)t->took_ps / per;
+    *write_ns = write;
+    *read_ns = read;
     validate_point(v, "pmem-region-read", "read", (double)bytes, read);
     validate_point(v, "pmem-region-write", "write", (double)bytes, write);
     snprintf(key, sizeof key, "44.%llu", (unsigned long long)bytes);
@@ -187,8 +216,13 @@ int measure_pmem_regions(struct validate *v)
     struct probe *p = probe_pmem(v, 1, ONE_DIMM, GIB);
     if (!p)
         return -1;
-    for (uint64_t bytes = 64; bytes <= 64 * MIB; bytes *= 2)
-        measure_region(v, p, bytes);
+    double write_ns[REGIONS], read_ns[REGIONS];
+    for (uint32_t i = 0; i < REGIONS; i++)
+        measure_region(v, p, 64ull << i, &write_ns[i], &read_ns[i]);
+    validate_put(v, "47.wpq", plateau(write_ns, 1.25));
+    validate_put(v, "47.lsq", knee(write_ns, 0, 1.25));
+    validate_put(v, "47.xpbuffer", knee(read_ns, 4 * KIB, 1.1));
+    validate_put(v, "47.ait", knee(read_ns, MIB, 1.05));
     probe_free(p);
     return v->d->n_errors ? -1 : 0;
 }
