@@ -23,6 +23,14 @@ for v in "gcc-O2 gcc -O2" "gcc-O0 gcc -O0" "clang-O2 clang -O2"; do
     fi
 done
 
+# Ten million random instructions beside the host's processor.
+if QUIRE_NATIVE_CASES=10000000 "$BUILD/tests/cpu" --filter 'x86_native/*' >"$BUILD/native.log" 2>&1; then
+    echo "ok    10000000 instructions do what the host's processor does"
+else
+    echo "FAIL  see $BUILD/native.log"
+    bad=1
+fi
+
 # Every shipped experiment's claim holds.
 for e in "$SRCDIR"/experiments/*.conf; do
     name=$(basename "$e" .conf)

@@ -2,8 +2,8 @@
 /* An x86-64 processor: state, memory bus, running it. Instructions are decoded once (Zydis) into 32-byte operations in
  * blocks; blocks are kept by host-physical page, address and mode, and are dropped when a store hits their bytes.
  *
- * Who embeds it supplies a struct x86_bus. In user-only mode (is_user_only) faults and SYSCALL end x86_run() and the
- * embedder handles them; otherwise they are delivered through the guest's IDT and MSRs.
+ * Who embeds it supplies a struct x86_bus, and handles what ends x86_run(): faults, SYSCALL, software interrupts. The
+ * processor runs 64-bit user code; privileged instructions are #GP at privilege level 3 and unsupported at 0.
  *
  * One struct x86_code is shared by all processors that run in the same host-physical memory; they take turns on one
  * host thread, and an instruction, locked or not, is never interrupted by another processor's. */
@@ -187,11 +187,6 @@ struct x86_bus {
     enum x86_bus_status (*ntstore)(struct x86_cpu *cpu, uint64_t gva, const void *buf, uint32_t len);
     /* SFENCE (loads_too false), MFENCE; may be NULL. */
     void (*fence)(struct x86_cpu *cpu, bool loads_too);
-    /* System mode only; NULL: IN and OUT stop with X86_STOP_IO, an unknown MSR is a #GP. */
-    enum x86_bus_status (*io)(struct x86_cpu *cpu, uint16_t port, void *value, uint32_t len, bool is_write);
-    enum x86_bus_status (*msr)(struct x86_cpu *cpu, uint32_t msr, uint64_t *value, bool is_write);
-    /* System mode: CR3, CR4 or EFER was written, or an INVLPG: the embedder's translation changes too. */
-    void (*control)(struct x86_cpu *cpu, bool one_page, uint64_t gva);
 };
 
 /* ---- running ---- */
@@ -200,14 +195,13 @@ enum x86_timing { X86_FUNCTIONAL, X86_BLOCK, X86_WINDOW };
 
 enum x86_stop {
     X86_STOP_BUDGET,      /* max_instructions done, or until_ps reached */
-    X86_STOP_FAULT,       /* user-only: cpu->fault; rip is that of the instruction, and nothing of it has happened */
-    X86_STOP_SYSCALL,     /* user-only: SYSCALL; rip is behind it, RCX and R11 are set */
-    X86_STOP_INT,         /* user-only: INT3 or INT n; rip is behind it, fault.vector is n */
+    X86_STOP_FAULT,       /* cpu->fault; rip is that of the instruction, and nothing of it has happened */
+    X86_STOP_SYSCALL,     /* SYSCALL; rip is behind it, RCX and R11 are set */
+    X86_STOP_INT,         /* INT3 or INT n; rip is behind it, fault.vector is n */
     X86_STOP_HLT,         /* rip is behind it */
     X86_STOP_PAUSE,       /* PAUSE with stop_at_pause; rip is behind it */
     X86_STOP_BREAKPOINT,  /* rip is in breakpoints; the instruction there has not run */
     X86_STOP_UNSUPPORTED, /* a valid instruction that is not implemented: bytes in cpu->unsupported */
-    X86_STOP_IO,          /* IN, OUT, INS, OUTS without bus->io: rip is that of the instruction */
     X86_STOP_BUS          /* a bus member said so */
 };
 
@@ -245,7 +239,6 @@ struct x86_cpu {
     void *bus_ctx;     /* the embedder's */
     struct core *core; /* clock and timing; may be NULL in tests: then a TSC tick is an instruction */
     enum x86_timing timing;
-    bool is_user_only;
     bool stop_at_pause;
     const uint64_t *breakpoints;
     uint32_t n_breakpoints;

@@ -94,14 +94,15 @@ static inline const struct x86_op *x86_next(const struct x86_op *op)
 {
     return op + 1;
 }
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(QUIRE_NO_TAIL_CALLS)
+/* Set by the build at -O2 and above, where compilers turn such calls into jumps; without, and under sanitizers, a call
+ * would keep its frame, and every handler returns to the loop instead. */
+#ifdef X86_TAIL_CALLS
 #define X86_TAIL(cpu, op) ((op)->fn((cpu), (op)))
 #else
 #define X86_TAIL(cpu, op) (op)
 #endif
 
-/* The operation did not happen: cpu->fault (or cpu->stop) says why. Ends the run, or in system mode delivers the
- * exception; returns what to run next. */
+/* The operation did not happen: cpu->fault (or cpu->stop) says why. Ends the run. */
 const struct x86_op *x86_stop(struct x86_cpu *cpu, const struct x86_op *op);
 /* Raises a fault of this operation and stops. The error code is 0 for the vectors that have one. */
 const struct x86_op *x86_raise(struct x86_cpu *cpu, const struct x86_op *op, enum x86_vector vector);

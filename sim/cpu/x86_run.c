@@ -18,7 +18,6 @@ void x86_cpu_init(struct x86_cpu *cpu, struct x86_code *code, const struct x86_b
     cpu->bus = bus;
     cpu->bus_ctx = bus_ctx;
     cpu->core = core;
-    cpu->is_user_only = true;
     cpu->tsc_hz = 2400000000;
     cpu->n_cpus = 1;
     cpu->code_epoch = code->epoch;
