@@ -13,7 +13,7 @@
 #define ERROR_WANTED   0.002    /* standard error that the gaps aim at: of the shares beyond the marks */
 #define ERROR_ANYWHERE 0.012    /* ... and of the share beyond any distance: a step is in one place only */
 #define GAP_MOST       10.0 /* stretches passed over after each one: less than a tenth is followed in the long run */
-#define MOST_DISTINCT  (MRC_HEAD_REACH * 5 / 2) /* ids held; then all but the newest MRC_HEAD_REACH are forgotten */
+#define MOST_DISTINCT  (2 * MRC_HEAD_REACH) /* ids held; then all but the newest MRC_HEAD_REACH are forgotten */
 #define LEAST_AT_RISK  256u /* accesses of a stretch: it says nothing of distances that fewer may have */
 #define LEAST_SUPPORT  0.25 /* of the accesses beyond d must be in stretches that say how many exceed d + 1 */
 #define N_MARKS        4

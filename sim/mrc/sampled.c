@@ -79,6 +79,16 @@ static double scale_now(const struct mrc_sampled *s)
     return seen > 0 ? seen * (1 - SLACK) / sampled : by_rate;
 }
 
+/* Gives back the room of the distances that were never seen. */
+static void trim(struct mrc_hits *h)
+{
+    while (h->n > 1 && mrc_hits_at(h, h->n - 1) == 0)
+        h->n--;
+    h->low = xrealloc(h->low, h->n * sizeof *h->low);
+    if (h->high)
+        h->high = xrealloc(h->high, h->n * sizeof *h->high);
+}
+
 /* Puts the counts made under the threshold so far aside. */
 static void close_epoch(struct mrc_sampled *s)
 {
@@ -88,6 +98,7 @@ static void close_epoch(struct mrc_sampled *s)
     e->accesses = s->epoch_accesses;
     e->scale = scale_now(s);
     mrc_lru_take_hits(s->lru, &e->hits);
+    trim(&e->hits);
     s->epoch_accesses = 0;
 }
 
