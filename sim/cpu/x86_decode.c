@@ -178,7 +178,10 @@ static void operands(const ZydisDecodedInstruction *in, const ZydisDecodedOperan
     if (in->mnemonic == ZYDIS_MNEMONIC_CRC32)
         op->size = (uint8_t)(o[1].size / 8);
     else if (!(op->flags & X86F_MEM))
-        op->size = in->operand_count_visible ? (uint8_t)(o[0].size / 8) : (uint8_t)(in->operand_width / 8);
+        op->size =
+            (uint8_t)((in->operand_count_visible && o[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ? o[0].size
+                                                                                              : in->operand_width) /
+                      8);
 }
 
 static uint32_t log2_size(uint32_t bytes)
