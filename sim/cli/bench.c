@@ -28,7 +28,8 @@ static const struct {
 static void print_table(const struct bench *b)
 {
     for (uint32_t i = 0; i < b->n_rows; i++)
-        printf("%-28s %10.2f %-14s %s\n", b->rows[i].name, b->rows[i].value, b->rows[i].unit, b->rows[i].note);
+        printf("%-28s %10.*f %-14s %s\n", b->rows[i].name, b->rows[i].value < 0.1 ? 5 : 2, b->rows[i].value,
+               b->rows[i].unit, b->rows[i].note);
 }
 
 static void print_json(const struct bench *b)
