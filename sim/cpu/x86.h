@@ -171,7 +171,8 @@ struct x86_cpu;
 /* All members take the processor that asks; cpu->bus_ctx is the embedder's. Addresses are canonical. Used on the slow
  * path only: what page() allows is remembered until x86_tlb_flush() or x86_tlb_flush_page(). */
 struct x86_bus {
-    /* Functional translation of the page of gva for one access at cpu->state.cpl. */
+    /* Functional translation of the page of gva for one access at cpu->state.cpl. Also asked behind store and ntstore,
+     * for hpa alone. */
     enum x86_bus_status (*page)(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, struct x86_page *out);
     /* Bytes of one access within one 64-byte line. Called for pages whose host is NULL, and in the timed models for
      * every access; then they also price it: start at cpu->core->now_ps, core_load() or core_store() with the end.
