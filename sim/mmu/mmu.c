@@ -26,6 +26,8 @@ const struct conf_key mmu_keys[] = {
     {"stlb_1g_ways", CONF_UINT, K(stlb_1g_ways), "4", 1, 16, NULL, "its ways"},
     {"stlb_cycles", CONF_UINT, K(stlb_cycles), "9", 0, 1000, NULL,
      "L1 TLB miss that hits the second level, in core cycles"},
+    {"walk_cycles", CONF_UINT, K(walk_cycles), "18", 0, 1000, NULL,
+     "from a miss of all TLBs to the walk's first reference, in core cycles (InstLatx64: 10 to 35 in all if it hits)"},
     {"paging_structure_caches", CONF_BOOL, K(psc_on), "true", 0, 0, NULL, "walks start from cached table addresses"},
     {"pde_cache", CONF_UINT, K(psc_pde), "32", PSC_WAYS, 4096, NULL, "entries that lead to a last-level table"},
     {"pdpte_cache", CONF_UINT, K(psc_pdpte), "4", PSC_WAYS, 4096, NULL, "entries that lead to a page directory"},
@@ -98,6 +100,7 @@ int mmu_init(struct mmu *m, const struct mmu_conf *k, struct caches *caches, str
 {
     *m = (struct mmu){.conf = *k, .caches = caches, .mem = mem, .core = core};
     m->stlb_ps = k->stlb_cycles * PS_PER_S / core_hz;
+    m->walk_start_ps = k->walk_cycles * PS_PER_S / core_hz;
     if (tlb_init(&m->dtlb_4k, "dtlb_4k", k->dtlb_4k, k->dtlb_4k_ways, d) ||
         tlb_init(&m->dtlb_2m, "dtlb_2m", k->dtlb_2m, k->dtlb_2m_ways, d) ||
         tlb_init(&m->dtlb_1g, "dtlb_1g", k->dtlb_1g, k->dtlb_1g_ways, d) ||

@@ -29,6 +29,7 @@ struct mmu_conf {
     uint64_t dtlb_4k, dtlb_4k_ways, dtlb_2m, dtlb_2m_ways, dtlb_1g, dtlb_1g_ways;
     uint64_t itlb_4k, itlb_4k_ways, itlb_2m, itlb_2m_ways;
     uint64_t stlb, stlb_ways, stlb_1g, stlb_1g_ways, stlb_cycles;
+    uint64_t walk_cycles;                  /* before a walk's first reference */
     uint64_t psc_on;                       /* paging-structure caches */
     uint64_t psc_pde, psc_pdpte, psc_pml4; /* entries; PML5 entries share with PML4 */
 };
@@ -96,7 +97,7 @@ struct mmu {
     struct caches *caches;
     struct mem *mem;
     uint32_t core;
-    ps_t stlb_ps;
+    ps_t stlb_ps, walk_start_ps;
     struct tlb dtlb_4k, dtlb_2m, dtlb_1g, itlb_4k, itlb_2m, stlb, stlb_1g;
     struct psc guest_psc[PSC_KINDS], ept_psc[PSC_KINDS];
     struct mmu_stats stats;

@@ -237,7 +237,7 @@ enum mmu_status mmu_walk(struct mmu *m, const struct mmu_space *s, uint64_t gva,
     w.s = s;
     w.r = r;
     w.refs = 0;
-    w.t = t;
+    w.t = t + m->walk_start_ps;
     w.n_fills = 0;
     enum mmu_status status = walk_both(&w, gva, op, &level);
     m->stats.walks++;
