@@ -18,11 +18,7 @@ static const struct {
     const char *name;
     int (*run)(struct bench *b);
 } benches[] = {
-    {"replay", bench_replay},
-    {"mrc", bench_mrc},
-    {"trace", bench_trace},
-    {"imc", bench_imc},
-    {"nvdimm", bench_nvdimm},
+    {"replay", bench_replay}, {"mrc", bench_mrc}, {"trace", bench_trace}, {"imc", bench_imc}, {"nvdimm", bench_nvdimm},
 };
 
 static void print_table(const struct bench *b)
