@@ -31,7 +31,8 @@ static uint64_t alloc_backing(struct vm *vm, uint64_t gpa, uint32_t node, uint32
     return MFN_NONE;
 }
 
-/* Gives gpa a frame: on the node that the placement policy names, else the VM's or the CPU's, else the next one that has room. */
+/* Gives gpa a frame: on the node that the placement policy names, else the VM's or the CPU's, else the next one that
+ * has room. */
 static int back_missing(struct vcpu *v, uint64_t gpa, uint32_t access)
 {
     struct vm *vm = v->vm;

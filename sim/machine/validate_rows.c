@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#define WITHIN(value, percent)   (value), (value) * (1 - (percent) / 100.0), (value) * (1 + (percent) / 100.0)
+#define WITHIN(value, percent)    (value), (value) * (1 - (percent) / 100.0), (value) * (1 + (percent) / 100.0)
 #define BETWEEN(value, low, high) (value), (low), (high)
 #define EXACTLY(value)            (value), (value), (value)
 
