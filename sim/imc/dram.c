@@ -176,6 +176,10 @@ static uint64_t bus_taken(const struct dram *d, const struct dram_place *p, bool
 /* First clock from at on where a burst may begin. */
 static uint64_t bus_find(struct dram *d, const struct dram_place *p, bool is_write, uint64_t at)
 {
+    if (likely(at > d->last_burst + BEFORE && at > d->span_end)) {
+        dram_reach(d, at + 64);
+        return at;
+    }
     for (;; at += CANDIDATES) {
         dram_reach(d, at + 64);
         uint64_t free = ~bus_taken(d, p, is_write, at) & ((1ull << CANDIDATES) - 1);
@@ -211,6 +215,10 @@ static bool breaks_faw(const struct dram *d, uint32_t rank, uint64_t at)
 static uint64_t act_find(struct dram *d, const struct dram_place *p, uint64_t at)
 {
     const struct dram_timing *t = &d->t;
+    if (likely(at > d->last_act[p->rank] + 64)) {
+        dram_reach(d, at + 128);
+        return at;
+    }
     for (;;) {
         dram_reach(d, at + 128);
         uint64_t from = at - BEFORE;
@@ -276,6 +284,7 @@ static inline uint64_t precharge_after(const struct dram_timing *t, bool is_writ
 static void mark(struct dram *d, const struct dram_place *p, bool is_write, uint64_t data)
 {
     d->word[(data >> 6) % DRAM_WORDS][p->rank].burst[p->group] |= 1ull << (data & 63);
+    d->last_burst = max_u64(d->last_burst, data);
     if (unlikely(d->log != NULL))
         d->log(d->log_ctx, is_write ? DRAM_WRITE : DRAM_READ, *p, data - (is_write ? d->t.cwl : d->t.cl));
 }
@@ -335,6 +344,7 @@ static uint64_t try_open(struct dram *d, const struct try *y, uint32_t i, uint64
     *insert(b, i) = (struct dram_opening){
         .act = act, .row = y->p->row, .keep = (uint32_t)(keep - act), .used = (uint32_t)(data - lat - act)};
     d->word[(act >> 6) % DRAM_WORDS][y->p->rank].act[y->p->group] |= 1ull << (act & 63);
+    d->last_act[y->p->rank] = max_u64(d->last_act[y->p->rank], act);
     d->stats.row_misses++;
     d->stats.row_conflicts += conflict;
     if (unlikely(d->log != NULL))

@@ -80,8 +80,9 @@ typedef void dram_log_fn(void *ctx, enum dram_command c, struct dram_place at, u
 struct dram {
     struct dram_timing t;
     uint32_t n_ranks, n_banks, near_bits, low_bits, column_bits, bank_bits, rank_shift, group_mask;
-    uint64_t newest;   /* last word of the calendar that is valid */
-    uint64_t span_end; /* end of the last stretch of writes, and of its turn-around */
+    uint64_t newest;                               /* last word of the calendar that is valid */
+    uint64_t last_burst, last_act[DRAM_MAX_RANKS]; /* latest of all: nothing lies beyond */
+    uint64_t span_end;                             /* end of the last stretch of writes, and of its turn-around */
     uint64_t phase[DRAM_MAX_RANKS], refresh[DRAM_MAX_RANKS]; /* refresh: begin of the period looked at last */
     uint64_t n_in, n_out;                                    /* writes taken and drained */
     uint32_t n_queued;
