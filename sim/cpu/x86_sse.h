@@ -12,6 +12,7 @@
 #define X(n) (cpu->state.xmm[n].i)
 
 /* Integer operations, moves, floating point, string comparison. */
-extern const struct x86_form x86_sse_forms[], x86_sse_move_forms[], x86_sse_fp_forms[], x86_sse_string_forms[];
+extern const struct x86_form x86_sse_forms[], x86_sse_move_forms[], x86_sse_fp_forms[], x86_sse_string_forms[],
+    x86_aes_forms[];
 
 #endif

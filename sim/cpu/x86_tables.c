@@ -4,7 +4,6 @@
 #include "sim/cpu/x86_sse.h"
 
 const struct x86_form *const x86_tables[] = {
-    x86_int_forms,        x86_bits_forms,   x86_string_forms,
-    x86_sse_move_forms,   x86_sse_forms,    x86_sse_fp_forms,
-    x86_sse_string_forms, x86_system_forms, NULL,
+    x86_int_forms,    x86_bits_forms,       x86_string_forms, x86_sse_move_forms, x86_sse_forms,
+    x86_sse_fp_forms, x86_sse_string_forms, x86_aes_forms,    x86_system_forms,   NULL,
 };

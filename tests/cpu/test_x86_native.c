@@ -180,6 +180,11 @@ static bool is_excluded(const struct instance *x)
     case ZYDIS_MNEMONIC_NOP: /* 0F 0D of a register: a NOP of Intel's, #UD of AMD's */
         return x->in.opcode == 0x0d;
     default:
+        if (x->in.meta.isa_ext == ZYDIS_ISA_EXT_X87 || x->in.meta.isa_ext == ZYDIS_ISA_EXT_MMX ||
+            x->in.meta.category == ZYDIS_CATEGORY_X87_ALU || x->in.mnemonic == ZYDIS_MNEMONIC_FXSAVE ||
+            x->in.mnemonic == ZYDIS_MNEMONIC_FXSAVE64 || x->in.mnemonic == ZYDIS_MNEMONIC_FXRSTOR ||
+            x->in.mnemonic == ZYDIS_MNEMONIC_FXRSTOR64)
+            return true;
         return x->in.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
     }
 }
