@@ -210,6 +210,8 @@ static bool is_awkward(const struct instance *x)
             ZydisRegisterClass c = ZydisRegisterGetClass(r[k]);
             if (c == ZYDIS_REGCLASS_SEGMENT || c == ZYDIS_REGCLASS_CONTROL || c == ZYDIS_REGCLASS_DEBUG)
                 return true;
+            if (c == ZYDIS_REGCLASS_MMX || c == ZYDIS_REGCLASS_X87) /* tests/cpu/test_x86_oracle.c */
+                return true;
             if (c == ZYDIS_REGCLASS_IP && o->type == ZYDIS_OPERAND_TYPE_MEMORY)
                 return true;
             if (ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r[k]) == ZYDIS_REGISTER_RSP)
