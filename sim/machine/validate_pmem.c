@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Optane-class modules: latencies, buffers seen from outside, effective write ratio, bandwidth over threads, sizes and
- * interleaving, the overwrite tail. */
-#include "sim/machine/validate.h"
+/* Optane-class modules: latencies, buffers seen from outside, the overwrite tail. */
+#include "sim/machine/validate_pmem.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define THREAD_BYTES (16 * MIB)
-
-enum place { ONE_DIMM, INTERLEAVED, REMOTE };
-
-/* One module: a machine with a single channel, the form of a non-interleaved namespace. */
-static struct probe *probe_pmem(struct validate *v, uint32_t n, enum place place, uint64_t thread_bytes)
+struct probe *pmem_probe(struct validate *v, uint32_t n, enum place place, uint64_t thread_bytes)
 {
     struct machine_conf conf = v->conf;
     conf.hv.quantum_ps = n > 1 ? 5 * PS_PER_NS : conf.hv.quantum_ps;
@@ -31,7 +25,7 @@ static struct probe *probe_pmem(struct validate *v, uint32_t n, enum place place
     return p;
 }
 
-static void set_threads(struct probe *p, uint64_t unit, enum probe_mode mode)
+void pmem_threads(struct probe *p, uint64_t unit, enum probe_mode mode)
 {
     for (uint32_t i = 0; i < p->setup.n_threads; i++) {
         p->thread[i].unit = unit;
@@ -39,7 +33,7 @@ static void set_threads(struct probe *p, uint64_t unit, enum probe_mode mode)
     }
 }
 
-static struct nvdimm_stats module_sum(const struct probe *p)
+struct nvdimm_stats pmem_modules(const struct probe *p)
 {
     struct nvdimm_stats sum = {0};
     const struct node_imc *n = &p->m->numa.node[p->setup.mem_node];
@@ -56,7 +50,7 @@ int measure_pmem_idle(struct validate *v)
     static probe_step *const step[] = {step_chase_linear, step_chase_shuffled};
     for (int i = 0; i < 2; i++) {
         /* Larger than the caches, and within reach of the modules' address translation. */
-        struct probe *p = probe_pmem(v, 1, INTERLEAVED, 64 * MIB);
+        struct probe *p = pmem_probe(v, 1, INTERLEAVED, 64 * MIB);
         if (!p)
             return -1;
         probe_run(p, step[i], 20000, v->d);
@@ -85,7 +79,7 @@ static double persist_ns(struct validate *v, uint32_t kind, uint64_t unit, enum 
     uint64_t n = 2000;
     if (!p)
         return 0;
-    set_threads(p, unit, mode);
+    pmem_threads(p, unit, mode);
     p->thread[0].bytes = 64 * MIB;
     probe_run(p, step_cached_persist, n, v->d);
     p->thread[0].took_ps = 0;
@@ -213,7 +207,7 @@ static void measure_region(struct validate *v, struct probe *p, uint64_t bytes, 
 
 int measure_pmem_regions(struct validate *v)
 {
-    struct probe *p = probe_pmem(v, 1, ONE_DIMM, GIB);
+    struct probe *p = pmem_probe(v, 1, ONE_DIMM, GIB);
     if (!p)
         return -1;
     double write_ns[REGIONS], read_ns[REGIONS];
@@ -242,16 +236,16 @@ int measure_pmem_amplification(struct validate *v)
 {
     static const uint32_t kib[] = {4, 8, 16, 18, 20, 24, 32, 64, 128, 256, 1024};
     for (size_t i = 0; i < N_ELEMS(kib); i++) {
-        struct probe *p = probe_pmem(v, 1, ONE_DIMM, GIB);
+        struct probe *p = pmem_probe(v, 1, ONE_DIMM, GIB);
         if (!p)
             return -1;
         char key[32];
         uint64_t n = kib[i] * KIB / 128, rounds = n < 8192 ? 8192 / n : 1;
         p->thread[0].bytes = kib[i] * KIB;
         probe_run(p, step_halves, 2 * n, v->d);
-        struct nvdimm_stats before = module_sum(p);
+        struct nvdimm_stats before = pmem_modules(p);
         probe_run(p, step_halves, rounds * n, v->d);
-        struct nvdimm_stats after = module_sum(p);
+        struct nvdimm_stats after = pmem_modules(p);
         double wa = (double)(after.media_writes - before.media_writes) * 256 / (double)(rounds * n * 128);
         validate_point(v, "pmem-amplification", "WriteAmp", kib[i] * 1024.0, wa);
         snprintf(key, sizeof key, "48.%u", kib[i]);
@@ -259,164 +253,6 @@ int measure_pmem_amplification(struct validate *v)
         probe_free(p);
     }
     return 0;
-}
-
-/* ---- effective write ratio and bandwidth ---- */
-
-struct flow {
-    double rate, ewr;
-};
-
-static struct flow flow(struct validate *v, uint32_t threads, enum place place, uint64_t unit, enum probe_mode mode,
-                        probe_step *step)
-{
-    struct flow f = {0};
-    struct probe *p = probe_pmem(v, threads, place, THREAD_BYTES);
-    if (!p)
-        return f;
-    set_threads(p, unit, mode);
-    probe_bandwidth(p, step, 60 * PS_PER_US, PS_PER_US, v->d);
-    struct nvdimm_stats before = module_sum(p);
-    f.rate = probe_bandwidth(p, step, 0, 200 * PS_PER_US, v->d);
-    struct nvdimm_stats after = module_sum(p);
-    uint64_t media = after.media_writes - before.media_writes;
-    f.ewr = media ? (double)(after.writes - before.writes) * LINE_BYTES / (double)(media * 256) : 0;
-    probe_free(p);
-    return f;
-}
-
-int measure_pmem_ewr(struct validate *v)
-{
-    static const uint32_t threads[] = {1, 4, 8, 12};
-    validate_put(v, "49.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_random).ewr);
-    validate_put(v, "49.128", flow(v, 1, ONE_DIMM, 128, PROBE_NTSTORE, step_random).ewr);
-    validate_put(v, "49.256", flow(v, 1, ONE_DIMM, 256, PROBE_NTSTORE, step_random).ewr);
-    validate_put(v, "50.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_stream).ewr);
-    for (size_t i = 0; i < N_ELEMS(threads); i++) {
-        char key[32];
-        snprintf(key, sizeof key, "52.%u", threads[i]);
-        validate_put(v, key, flow(v, threads[i], ONE_DIMM, 256, PROBE_NTSTORE, step_random).ewr);
-    }
-    return v->d->n_errors ? -1 : 0;
-}
-
-/* Plain stores: lines reach the module in the order in which the LLC throws them out. */
-int measure_pmem_ewr_store(struct validate *v)
-{
-    struct probe *p = probe_pmem(v, 1, ONE_DIMM, 256 * MIB);
-    if (!p)
-        return -1;
-    uint64_t cached = v->conf.cache.llc_slices * v->conf.cache.llc_slice_bytes + v->conf.cache.l2_bytes;
-    set_threads(p, 256, PROBE_STORE);
-    probe_run(p, step_random, cached / LINE_BYTES * 3 / 2, v->d);
-    struct nvdimm_stats before = module_sum(p);
-    probe_run(p, step_random, 80000, v->d);
-    struct nvdimm_stats after = module_sum(p);
-    validate_put(v, "51.store",
-                 (double)(after.writes - before.writes) / 4 / (double)(after.media_writes - before.media_writes));
-    probe_free(p);
-    return 0;
-}
-
-static const struct {
-    enum probe_mode mode;
-    const char *line, *key;
-} kinds[] = {
-    {PROBE_LOAD, "Read", "read"}, {PROBE_NTSTORE, "Write(ntstore)", "nt"}, {PROBE_CLWB, "Write(clwb)", "clwb"}};
-
-/* Bandwidth over threads, 256-byte accesses, a sequential stream each. */
-static int over_threads(struct validate *v, enum place place, uint32_t row, const char *plot)
-{
-    static const uint32_t threads[] = {1, 2, 4, 8, 12, 16, 24};
-    for (size_t k = 0; k < N_ELEMS(kinds); k++)
-        for (size_t i = 0; i < N_ELEMS(threads) && threads[i] <= v->conf.hv.cores; i++) {
-            double rate = flow(v, threads[i], place, 256, kinds[k].mode, step_stream).rate;
-            char key[32];
-            validate_point(v, plot, kinds[k].line, threads[i], rate);
-            snprintf(key, sizeof key, "%u.%s.%u", row, kinds[k].key, threads[i]);
-            validate_put(v, key, rate);
-            snprintf(key, sizeof key, "53.%s.%u", kinds[k].key, threads[i]);
-            if (place == ONE_DIMM)
-                validate_put(v, key, rate);
-        }
-    return v->d->n_errors ? -1 : 0;
-}
-
-int measure_pmem_one_dimm(struct validate *v)
-{
-    return over_threads(v, ONE_DIMM, 54, "pmem-threads-one");
-}
-
-int measure_pmem_six_dimms(struct validate *v)
-{
-    return over_threads(v, INTERLEAVED, 55, "pmem-threads-six");
-}
-
-/* Random accesses of a size; threads as in the measurement: read, ntstore, clwb. */
-static int over_sizes(struct validate *v, enum place place, const uint32_t threads[3], const uint32_t *sizes,
-                      uint32_t n, uint32_t row, const char *plot)
-{
-    for (size_t k = 0; k < N_ELEMS(kinds); k++)
-        for (uint32_t i = 0; i < n; i++) {
-            double rate = flow(v, threads[k], place, sizes[i], kinds[k].mode, step_random).rate;
-            char key[32];
-            validate_point(v, plot, kinds[k].line, sizes[i], rate);
-            snprintf(key, sizeof key, "%u.%s.%u", row, kinds[k].key, sizes[i]);
-            validate_put(v, key, rate);
-        }
-    return v->d->n_errors ? -1 : 0;
-}
-
-int measure_pmem_sizes(struct validate *v)
-{
-    static const uint32_t threads[3] = {4, 1, 2}, sizes[] = {64, 128, 256, 1024, 4096};
-    return over_sizes(v, ONE_DIMM, threads, sizes, N_ELEMS(sizes), 56, "pmem-sizes-one");
-}
-
-int measure_pmem_interleave(struct validate *v)
-{
-    static const uint32_t threads[3] = {16, 4, 12},
-                          sizes[] = {64, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
-    return over_sizes(v, INTERLEAVED, threads, sizes, N_ELEMS(sizes), 57, "pmem-sizes-six");
-}
-
-int measure_pmem_random(struct validate *v)
-{
-    validate_put(v, "65.64", flow(v, 1, ONE_DIMM, 64, PROBE_LOAD, step_random).rate);
-    validate_put(v, "65.256", flow(v, 1, ONE_DIMM, 256, PROBE_LOAD, step_random).rate);
-    validate_put(v, "65.4096", flow(v, 1, ONE_DIMM, 4096, PROBE_LOAD, step_random).rate);
-    return v->d->n_errors ? -1 : 0;
-}
-
-/* Six threads, each a sequential stream with a fence behind every access of that size. */
-int measure_pmem_flush_bandwidth(struct validate *v)
-{
-    static const uint32_t sizes[] = {64, 256, 512, 1024, 4096};
-    for (size_t i = 0; i < N_ELEMS(sizes); i++) {
-        char key[32];
-        for (size_t k = 1; k < N_ELEMS(kinds); k++) {
-            double rate = flow(v, 6, INTERLEAVED, sizes[i], kinds[k].mode, step_fenced).rate;
-            snprintf(key, sizeof key, "58.%s.%u", kinds[k].key, sizes[i]);
-            validate_put(v, key, rate);
-            validate_point(v, "flush-bandwidth", k == 1 ? "ntstore" : "store+clwb", sizes[i], rate);
-        }
-    }
-    return v->d->n_errors ? -1 : 0;
-}
-
-int measure_pmem_fence_interval(struct validate *v)
-{
-    static const uint32_t sizes[] = {64, 128, 256, 512, 1024, 4096, 16384, 65536};
-    for (size_t i = 0; i < N_ELEMS(sizes); i++) {
-        char key[32];
-        for (size_t k = 1; k < N_ELEMS(kinds); k++) {
-            double rate = flow(v, 1, ONE_DIMM, sizes[i], kinds[k].mode, step_fenced).rate;
-            snprintf(key, sizeof key, "59.%s.%u", kinds[k].key, sizes[i]);
-            validate_put(v, key, rate);
-            validate_point(v, "fence-interval", k == 1 ? "ntstore" : "clwb(every 64B)", sizes[i], rate);
-        }
-    }
-    return v->d->n_errors ? -1 : 0;
 }
 
 /* ---- tail ---- */
@@ -444,12 +280,12 @@ static double stall_period(const ps_t *log, uint64_t n, ps_t median)
 /* Writes of 256 bytes with a fence each, over and over a hot region. */
 static int tail_of(struct validate *v, uint64_t region, ps_t *log)
 {
-    struct probe *p = probe_pmem(v, 1, ONE_DIMM, GIB);
+    struct probe *p = pmem_probe(v, 1, ONE_DIMM, GIB);
     char key[32];
     if (!p)
         return -1;
     struct probe_thread *t = &p->thread[0];
-    set_threads(p, 256, PROBE_NTSTORE);
+    pmem_threads(p, 256, PROBE_NTSTORE);
     t->bytes = region;
     t->log = log;
     probe_run(p, step_persist, TAIL_WRITES, v->d);
@@ -482,72 +318,4 @@ int measure_pmem_tail(struct validate *v)
         validate_put(v, "60.max", (double)log[TAIL_WRITES - 1] / 1e6);
     free(log);
     return bad;
-}
-
-/* ---- reads and writes together ---- */
-
-/* A load, or a non-temporal store in mode of 16 accesses, of 64 bytes; a stream. */
-static int step_mixed(struct probe_thread *t, struct vcpu *v)
-{
-    uint64_t writes = t->mode;
-    t->mode = t->i % 16 * writes % 16 < writes ? PROBE_NTSTORE : PROBE_LOAD;
-    int bad = step_stream(t, v);
-    t->mode = writes;
-    return bad;
-}
-
-/* GB/s with `writes` of 16 accesses being stores. */
-static double mixed(struct validate *v, uint32_t threads, enum place place, uint32_t writes)
-{
-    return flow(v, threads, place, LINE_BYTES, writes, step_mixed).rate;
-}
-
-int measure_pmem_numa(struct validate *v)
-{
-    static const struct {
-        const char *name;
-        uint32_t writes;
-    } mixes[] = {{"r", 0}, {"1to1", 8}, {"2to1", 5}, {"w", 16}};
-    static const uint32_t threads[] = {1, 4};
-    double four_local = 0, four_remote = 0;
-    if (v->conf.numa.n_nodes < 2)
-        return 0;
-    for (size_t m = 0; m < N_ELEMS(mixes); m++)
-        for (size_t i = 0; i < N_ELEMS(threads); i++) {
-            char key[32];
-            double local = mixed(v, threads[i], INTERLEAVED, mixes[m].writes);
-            double remote = mixed(v, threads[i], REMOTE, mixes[m].writes);
-            snprintf(key, sizeof key, "62.%s.%u.local", mixes[m].name, threads[i]);
-            validate_put(v, key, local);
-            snprintf(key, sizeof key, "62.%s.%u.remote", mixes[m].name, threads[i]);
-            validate_put(v, key, remote);
-            if (threads[i] == 4 && mixes[m].writes == 8) {
-                four_local = local;
-                four_remote = remote;
-            }
-        }
-    validate_put(v, "62.collapse", four_remote > 0 ? four_local / four_remote : 0);
-    return v->d->n_errors ? -1 : 0;
-}
-
-/* Some threads read, the others write: 64 bytes, random, each in its part. */
-static double readers_and_writers(struct validate *v, uint32_t readers, uint32_t writers)
-{
-    struct probe *p = probe_pmem(v, readers + writers, INTERLEAVED, THREAD_BYTES);
-    if (!p)
-        return 0;
-    set_threads(p, LINE_BYTES, PROBE_LOAD);
-    for (uint32_t i = 0; i < writers; i++)
-        p->thread[readers + i].mode = PROBE_NTSTORE;
-    double rate = probe_bandwidth(p, step_random, 60 * PS_PER_US, 200 * PS_PER_US, v->d);
-    probe_free(p);
-    return rate;
-}
-
-int measure_pmem_mixed(struct validate *v)
-{
-    validate_put(v, "64.read", readers_and_writers(v, 16, 0));
-    validate_put(v, "64.half", readers_and_writers(v, 8, 8));
-    validate_put(v, "64.write", readers_and_writers(v, 0, 16));
-    return v->d->n_errors ? -1 : 0;
 }

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* Optane-class modules: effective write ratio, bandwidth over threads, sizes, interleaving and mixes. */
+#include "sim/machine/validate_pmem.h"
+
+#define THREAD_BYTES (16 * MIB)
+
+struct flow {
+    double rate, ewr;
+};
+
+static struct flow flow(struct validate *v, uint32_t threads, enum place place, uint64_t unit, enum probe_mode mode,
+                        probe_step *step)
+{
+    struct flow f = {0};
+    struct probe *p = pmem_probe(v, threads, place, THREAD_BYTES);
+    if (!p)
+        return f;
+    pmem_threads(p, unit, mode);
+    probe_bandwidth(p, step, 60 * PS_PER_US, PS_PER_US, v->d);
+    struct nvdimm_stats before = pmem_modules(p);
+    f.rate = probe_bandwidth(p, step, 0, 200 * PS_PER_US, v->d);
+    struct nvdimm_stats after = pmem_modules(p);
+    uint64_t media = after.media_writes - before.media_writes;
+    f.ewr = media ? (double)(after.writes - before.writes) * LINE_BYTES / (double)(media * 256) : 0;
+    probe_free(p);
+    return f;
+}
+
+int measure_pmem_ewr(struct validate *v)
+{
+    static const uint32_t threads[] = {1, 4, 8, 12};
+    validate_put(v, "49.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_random).ewr);
+    validate_put(v, "49.128", flow(v, 1, ONE_DIMM, 128, PROBE_NTSTORE, step_random).ewr);
+    validate_put(v, "49.256", flow(v, 1, ONE_DIMM, 256, PROBE_NTSTORE, step_random).ewr);
+    validate_put(v, "50.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_stream).ewr);
+    for (size_t i = 0; i < N_ELEMS(threads); i++) {
+        char key[32];
+        snprintf(key, sizeof key, "52.%u", threads[i]);
+        validate_put(v, key, flow(v, threads[i], ONE_DIMM, 256, PROBE_NTSTORE, step_random).ewr);
+    }
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* Plain stores: lines reach the module in the order in which the LLC throws them out. */
+int measure_pmem_ewr_store(struct validate *v)
+{
+    struct probe *p = pmem_probe(v, 1, ONE_DIMM, 256 * MIB);
+    if (!p)
+        return -1;
+    uint64_t cached = v->conf.cache.llc_slices * v->conf.cache.llc_slice_bytes + v->conf.cache.l2_bytes;
+    pmem_threads(p, 256, PROBE_STORE);
+    probe_run(p, step_random, cached / LINE_BYTES * 3 / 2, v->d);
+    struct nvdimm_stats before = pmem_modules(p);
+    probe_run(p, step_random, 80000, v->d);
+    struct nvdimm_stats after = pmem_modules(p);
+    validate_put(v, "51.store",
+                 (double)(after.writes - before.writes) / 4 / (double)(after.media_writes - before.media_writes));
+    probe_free(p);
+    return 0;
+}
+
+static const struct {
+    enum probe_mode mode;
+    const char *line, *key;
+} kinds[] = {
+    {PROBE_LOAD, "Read", "read"}, {PROBE_NTSTORE, "Write(ntstore)", "nt"}, {PROBE_CLWB, "Write(clwb)", "clwb"}};
+
+/* Bandwidth over threads, 256-byte accesses, a sequential stream each. */
+static int over_threads(struct validate *v, enum place place, uint32_t row, const char *plot)
+{
+    static const uint32_t threads[] = {1, 2, 4, 8, 12, 16, 24};
+    for (size_t k = 0; k < N_ELEMS(kinds); k++)
+        for (size_t i = 0; i < N_ELEMS(threads) && threads[i] <= v->conf.hv.cores; i++) {
+            double rate = flow(v, threads[i], place, 256, kinds[k].mode, step_stream).rate;
+            char key[32];
+            validate_point(v, plot, kinds[k].line, threads[i], rate);
+            snprintf(key, sizeof key, "%u.%s.%u", row, kinds[k].key, threads[i]);
+            validate_put(v, key, rate);
+            snprintf(key, sizeof key, "53.%s.%u", kinds[k].key, threads[i]);
+            if (place == ONE_DIMM)
+                validate_put(v, key, rate);
+        }
+    return v->d->n_errors ? -1 : 0;
+}
+
+int measure_pmem_one_dimm(struct validate *v)
+{
+    return over_threads(v, ONE_DIMM, 54, "pmem-threads-one");
+}
+
+int measure_pmem_six_dimms(struct validate *v)
+{
+    return over_threads(v, INTERLEAVED, 55, "pmem-threads-six");
+}
+
+/* Random accesses of a size; threads as in the measurement: read, ntstore, clwb. */
+static int over_sizes(struct validate *v, enum place place, const uint32_t threads[3], const uint32_t *sizes,
+                      uint32_t n, uint32_t row, const char *plot)
+{
+    for (size_t k = 0; k < N_ELEMS(kinds); k++)
+        for (uint32_t i = 0; i < n; i++) {
+            double rate = flow(v, threads[k], place, sizes[i], kinds[k].mode, step_random).rate;
+            char key[32];
+            validate_point(v, plot, kinds[k].line, sizes[i], rate);
+            snprintf(key, sizeof key, "%u.%s.%u", row, kinds[k].key, sizes[i]);
+            validate_put(v, key, rate);
+        }
+    return v->d->n_errors ? -1 : 0;
+}
+
+int measure_pmem_sizes(struct validate *v)
+{
+    static const uint32_t threads[3] = {4, 1, 2}, sizes[] = {64, 128, 256, 1024, 4096};
+    return over_sizes(v, ONE_DIMM, threads, sizes, N_ELEMS(sizes), 56, "pmem-sizes-one");
+}
+
+int measure_pmem_interleave(struct validate *v)
+{
+    static const uint32_t threads[3] = {16, 4, 12},
+                          sizes[] = {64, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
+    return over_sizes(v, INTERLEAVED, threads, sizes, N_ELEMS(sizes), 57, "pmem-sizes-six");
+}
+
+int measure_pmem_random(struct validate *v)
+{
+    validate_put(v, "65.64", flow(v, 1, ONE_DIMM, 64, PROBE_LOAD, step_random).rate);
+    validate_put(v, "65.256", flow(v, 1, ONE_DIMM, 256, PROBE_LOAD, step_random).rate);
+    validate_put(v, "65.4096", flow(v, 1, ONE_DIMM, 4096, PROBE_LOAD, step_random).rate);
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* Six threads, each a sequential stream with a fence behind every access of that size. */
+int measure_pmem_flush_bandwidth(struct validate *v)
+{
+    static const uint32_t sizes[] = {64, 256, 512, 1024, 4096};
+    for (size_t i = 0; i < N_ELEMS(sizes); i++) {
+        char key[32];
+        for (size_t k = 1; k < N_ELEMS(kinds); k++) {
+            double rate = flow(v, 6, INTERLEAVED, sizes[i], kinds[k].mode, step_fenced).rate;
+            snprintf(key, sizeof key, "58.%s.%u", kinds[k].key, sizes[i]);
+            validate_put(v, key, rate);
+            validate_point(v, "flush-bandwidth", k == 1 ? "ntstore" : "store+clwb", sizes[i], rate);
+        }
+    }
+    return v->d->n_errors ? -1 : 0;
+}
+
+int measure_pmem_fence_interval(struct validate *v)
+{
+    static const uint32_t sizes[] = {64, 128, 256, 512, 1024, 4096, 16384, 65536};
+    for (size_t i = 0; i < N_ELEMS(sizes); i++) {
+        char key[32];
+        for (size_t k = 1; k < N_ELEMS(kinds); k++) {
+            double rate = flow(v, 1, ONE_DIMM, sizes[i], kinds[k].mode, step_fenced).rate;
+            snprintf(key, sizeof key, "59.%s.%u", kinds[k].key, sizes[i]);
+            validate_put(v, key, rate);
+            validate_point(v, "fence-interval", k == 1 ? "ntstore" : "clwb(every 64B)", sizes[i], rate);
+        }
+    }
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* ---- reads and writes together ---- */
+
+/* A load, or a non-temporal store in mode of 16 accesses, of 64 bytes; a stream. */
+static int step_mixed(struct probe_thread *t, struct vcpu *v)
+{
+    uint64_t writes = t->mode;
+    t->mode = t->i % 16 * writes % 16 < writes ? PROBE_NTSTORE : PROBE_LOAD;
+    int bad = step_stream(t, v);
+    t->mode = writes;
+    return bad;
+}
+
+/* GB/s with `writes` of 16 accesses being stores. */
+static double mixed(struct validate *v, uint32_t threads, enum place place, uint32_t writes)
+{
+    return flow(v, threads, place, LINE_BYTES, writes, step_mixed).rate;
+}
+
+int measure_pmem_numa(struct validate *v)
+{
+    static const struct {
+        const char *name;
+        uint32_t writes;
+    } mixes[] = {{"r", 0}, {"1to1", 8}, {"2to1", 5}, {"w", 16}};
+    static const uint32_t threads[] = {1, 4};
+    double four_local = 0, four_remote = 0;
+    if (v->conf.numa.n_nodes < 2)
+        return 0;
+    for (size_t m = 0; m < N_ELEMS(mixes); m++)
+        for (size_t i = 0; i < N_ELEMS(threads); i++) {
+            char key[32];
+            double local = mixed(v, threads[i], INTERLEAVED, mixes[m].writes);
+            double remote = mixed(v, threads[i], REMOTE, mixes[m].writes);
+            snprintf(key, sizeof key, "62.%s.%u.local", mixes[m].name, threads[i]);
+            validate_put(v, key, local);
+            snprintf(key, sizeof key, "62.%s.%u.remote", mixes[m].name, threads[i]);
+            validate_put(v, key, remote);
+            if (threads[i] == 4 && mixes[m].writes == 8) {
+                four_local = local;
+                four_remote = remote;
+            }
+        }
+    validate_put(v, "62.collapse", four_remote > 0 ? four_local / four_remote : 0);
+    return v->d->n_errors ? -1 : 0;
+}
+
+/* Some threads read, the others write: 64 bytes, random, each in its part. */
+static double readers_and_writers(struct validate *v, uint32_t readers, uint32_t writers)
+{
+    struct probe *p = pmem_probe(v, readers + writers, INTERLEAVED, THREAD_BYTES);
+    if (!p)
+        return 0;
+    pmem_threads(p, LINE_BYTES, PROBE_LOAD);
+    for (uint32_t i = 0; i < writers; i++)
+        p->thread[readers + i].mode = PROBE_NTSTORE;
+    double rate = probe_bandwidth(p, step_random, 60 * PS_PER_US, 200 * PS_PER_US, v->d);
+    probe_free(p);
+    return rate;
+}
+
+int measure_pmem_mixed(struct validate *v)
+{
+    validate_put(v, "64.read", readers_and_writers(v, 16, 0));
+    validate_put(v, "64.half", readers_and_writers(v, 8, 8));
+    validate_put(v, "64.write", readers_and_writers(v, 0, 16));
+    return v->d->n_errors ? -1 : 0;
+}
