@@ -12,15 +12,17 @@ struct row {
     bool is_random;  /* else a stream */
     uint32_t writes; /* of 16 requests */
     uint64_t curve;  /* index into mem_curve_names */
+    uint64_t level;  /* enum dram_level */
 };
 
 static const struct row rows[] = {
-    {"imc.random", "random reads of 32 GiB at 6.4 GB/s, six channels of DDR4-2666", 10000, true, 0, 0},
-    {"imc.random.busy", "the same at 64 GB/s", 1000, true, 0, 0},
-    {"imc.random.mixed", "the same, a quarter of them writes", 1000, true, 4, 0},
-    {"imc.stream", "a stream of reads at 64 GB/s", 1000, false, 0, 0},
-    {"imc.stream.mixed", "the same, a quarter of them writes", 1000, false, 4, 0},
-    {"imc.curve", "random reads, curve mode", 1000, true, 0, 1},
+    {"imc.random", "random reads of 32 GiB at 6.4 GB/s, six channels of DDR4-2666", 10000, true, 0, 0, DRAM_COMMAND},
+    {"imc.random.busy", "the same at 64 GB/s", 1000, true, 0, 0, DRAM_COMMAND},
+    {"imc.random.mixed", "the same, a quarter of them writes", 1000, true, 4, 0, DRAM_COMMAND},
+    {"imc.stream", "a stream of reads at 64 GB/s", 1000, false, 0, 0, DRAM_COMMAND},
+    {"imc.stream.mixed", "the same, a quarter of them writes", 1000, false, 4, 0, DRAM_COMMAND},
+    {"imc.bank", "random, a quarter of them writes, timing bank", 1000, true, 4, 0, DRAM_BANK},
+    {"imc.curve", "random reads, curve mode", 1000, true, 0, 1, DRAM_COMMAND},
 };
 
 static void bench_row(struct bench *b, const struct row *r, struct node_imc *n, const struct mem_region *region)
@@ -56,6 +58,7 @@ int bench_imc(struct bench *b)
         struct mem *mem = mem_new();
         struct node_imc n;
         conf.curve = rows[i].curve;
+        conf.dram.level = rows[i].level;
         if (mem_add_region(mem, 0, MEM_DRAM, 32 * GIB, &d) || imc_init(&n, &conf, &none, mem, &d)) {
             mem_free(mem);
             return -1;

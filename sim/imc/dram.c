@@ -77,6 +77,7 @@ void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32
 {
     memset(d, 0, sizeof *d);
     set_timing(&d->t, c);
+    d->is_simple = c->level == DRAM_BANK;
     d->n_ranks = (uint32_t)c->ranks;
     d->n_banks = (uint32_t)c->banks;
     uint32_t a_rank = d->n_banks / d->n_ranks;
@@ -385,6 +386,8 @@ uint64_t dram_place(struct dram *d, struct dram_place p, bool is_write, uint64_t
 
 ps_t dram_read(struct dram *d, uint64_t line, ps_t t)
 {
+    if (d->is_simple)
+        return dram_bank_read(d, line, t);
     struct dram_place p = dram_locate(d, line, NULL);
     uint64_t a = dram_clock(d, t), data;
     dram_reach(d, a + 64);

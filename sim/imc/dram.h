@@ -12,6 +12,10 @@
  *
  * Refresh: every tREFI a rank is busy for tRFC, ranks and channels in turn; rows are closed for it.
  *
+ * All this is timing "command". Timing "bank" is several times as fast to simulate and knows less: a bank's row and
+ * when it is next free, the bus, and write batches as a stretch of the bus; requests are served in the order of the
+ * calls.
+ *
  * Times inside are memory clocks, counted from DRAM_ORIGIN at time 0. Cost of a request: constant, but for the gaps
  * that it has to look through. */
 #ifndef QUIRE_IMC_DRAM_H
@@ -27,8 +31,12 @@
 #define DRAM_OPENINGS   8u
 #define DRAM_ORIGIN     (1u << 20)
 
+enum dram_level { DRAM_BANK, DRAM_COMMAND };
+extern const char *const dram_level_names[];
+
 /* What a channel is built from; times as in the data sheet. */
 struct dram_conf {
+    uint64_t level; /* enum dram_level */
     uint64_t ranks;
     uint64_t banks;     /* a channel, all ranks; a power of two, at least one a rank */
     uint64_t row_bytes; /* row buffer of a bank over all chips of a rank */
@@ -73,12 +81,24 @@ struct dram_place {
     uint32_t bank, rank, group, row;
 };
 
+/* State of a bank under timing "bank", in clocks. */
+struct dram_simple {
+    uint64_t bus_free, drained;
+    uint32_t n_writes;
+    struct {
+        uint64_t free, precharge; /* next column command; earliest precharge of the open row */
+        uint32_t row;             /* number + 1; 0: closed */
+    } bank[DRAM_MAX_BANKS];
+};
+
 /* What a test sees of every command: the instant in clocks from DRAM_ORIGIN on, when it is known. */
 enum dram_command { DRAM_ACT, DRAM_READ, DRAM_WRITE };
 typedef void dram_log_fn(void *ctx, enum dram_command c, struct dram_place at, uint64_t clock);
 
 struct dram {
     struct dram_timing t;
+    bool is_simple;
+    struct dram_simple simple;
     uint32_t n_ranks, n_banks, near_bits, low_bits, column_bits, bank_bits, rank_shift, group_mask;
     uint64_t newest;                               /* last word of the calendar that is valid */
     uint64_t last_burst, last_act[DRAM_MAX_RANKS]; /* latest of all: nothing lies beyond */
@@ -112,6 +132,10 @@ ps_t dram_read(struct dram *d, uint64_t line, ps_t t);
 ps_t dram_write(struct dram *d, uint64_t line, ps_t t);
 
 /* ---- inside sim/imc ---- */
+
+/* sim/imc/dram_bank.c: the same under timing "bank". */
+ps_t dram_bank_read(struct dram *d, uint64_t line, ps_t t);
+ps_t dram_bank_write(struct dram *d, ps_t t);
 
 /* Places a read or a write that arrives at clock a, with its data on the bus in [from, to). The first clock of its
  * data, or 0 if there is no such place; then nothing has changed. */

@@ -128,6 +128,8 @@ static void drain(struct dram *d, uint64_t now)
 
 ps_t dram_write(struct dram *d, uint64_t line, ps_t t)
 {
+    if (d->is_simple)
+        return dram_bank_write(d, t);
     uint64_t a = dram_clock(d, t);
     dram_reach(d, a + 64);
     a = max_u64(a, dram_oldest(d) + 64);

@@ -22,6 +22,8 @@ const struct conf_key imc_keys[] = {
      "DRAM follows a measured curve of latency over bandwidth instead of being simulated; the result says so"},
     {"curve_offset", CONF_TIME, K(curve_offset_ps), "23ns", 0, PS_PER_MS, NULL,
      "share of the curve's latency that is simulated elsewhere: between core and controller"},
+    {"dram_timing", CONF_CHOICE, K(dram.level), "bank", 0, 0, dram_level_names,
+     "bank: rows, banks and the bus, fast; command: every command by the data sheet, with gaps filled and refresh"},
     {"ranks", CONF_UINT, K(dram.ranks), "2", 1, DRAM_MAX_RANKS, NULL, "ranks a channel"},
     {"banks", CONF_UINT, K(dram.banks), "32", 1, DRAM_MAX_BANKS, NULL, "banks a channel, all ranks (two ranks of 16)"},
     {"row", CONF_SIZE, K(dram.row_bytes), "8KiB", 64, 1 << 20, NULL, "row buffer of a bank over all chips of a rank"},
@@ -112,7 +114,7 @@ int imc_init(struct node_imc *n, const struct imc_conf *conf, const struct nvdim
         dram_init(&n->chan[c].dram, &conf->dram, c, n->n_chans);
         nvdimm_init(&n->chan[c].module, pmem);
         if (pmem->kind != NVDIMM_NONE)
-            n->chan[c].wpq = xcalloc(conf->wpq_entries, sizeof(struct wpq_entry));
+            n->chan[c].wpq = xcalloc(imc_wpq_ring(conf), sizeof(struct wpq_entry));
     }
     return 0;
 }

@@ -61,7 +61,7 @@ struct wpq_entry {
 
 struct channel {
     struct dram dram;
-    struct wpq_entry *wpq; /* ring; NULL without a persistent module */
+    struct wpq_entry *wpq; /* ring of all that is not on the media yet; NULL without a persistent module */
     uint32_t wpq_head, wpq_n;
     ps_t wpq_bus_free_ps;
     struct nvdimm module;

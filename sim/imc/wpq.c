@@ -8,14 +8,14 @@
 static struct wpq_entry *wpq_at(const struct node_imc *n, const struct channel *c, uint32_t i)
 {
     uint32_t at = c->wpq_head + i;
-    return &c->wpq[at >= n->conf.wpq_entries ? at - n->conf.wpq_entries : at];
+    return &c->wpq[at >= imc_wpq_ring(&n->conf) ? at - imc_wpq_ring(&n->conf) : at];
 }
 
 static void wpq_pop(struct node_imc *n, struct channel *c)
 {
     const struct wpq_entry *e = wpq_at(n, c, 0);
     pmem_media_write(n->mem, e->line, e->version, e->has_data ? e->data : NULL);
-    c->wpq_head = c->wpq_head + 1 == n->conf.wpq_entries ? 0 : c->wpq_head + 1;
+    c->wpq_head = c->wpq_head + 1 == imc_wpq_ring(&n->conf) ? 0 : c->wpq_head + 1;
     c->wpq_n--;
 }
 
@@ -49,10 +49,12 @@ ps_t wpq_push(struct node_imc *n, struct channel *c, uint64_t line, ps_t t)
             return max_u64(t, e->accept_ps); /* the entry itself may still wait for room */
         }
     }
-    if (c->wpq_n == n->conf.wpq_entries) {
+    if (c->wpq_n >= n->conf.wpq_entries) {
+        /* It takes the place of the entry that is wpq_entries before it. */
         c->stats.wpq_full++;
-        t = wpq_at(n, c, 0)->media_ps;
-        wpq_settle(n, c, t);
+        t = max_u64(t, wpq_at(n, c, c->wpq_n - (uint32_t)n->conf.wpq_entries)->media_ps);
+        if (c->wpq_n == imc_wpq_ring(&n->conf))
+            wpq_pop(n, c);
     }
     struct wpq_entry *e = wpq_at(n, c, c->wpq_n++);
     wpq_capture(n, e, line);
@@ -63,7 +65,7 @@ ps_t wpq_push(struct node_imc *n, struct channel *c, uint64_t line, ps_t t)
         e->media_ps = nvdimm_write(&c->module, line, e->start_ps) + n->conf.wpq_transfer_ps;
     c->wpq_bus_free_ps = e->media_ps;
     c->stats.wpq_inserts++;
-    c->stats.wpq_peak = max_u64(c->stats.wpq_peak, c->wpq_n);
+    c->stats.wpq_peak = max_u64(c->stats.wpq_peak, min_u64(c->wpq_n, n->conf.wpq_entries));
     return t;
 }
 

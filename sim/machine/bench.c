@@ -11,17 +11,20 @@
 struct row {
     const char *name, *note;
     const char *workload;
-    uint64_t footprint, backing, accesses;
+    uint64_t footprint, backing, accesses, dram;
 };
 
 static const struct row rows[] = {
     {"replay.stream.1MiB", "a load or store a line (25 % stores), 4 KiB pages on 2 MiB nested pages", "stream", MIB,
-     LEVEL_2M, 20000000},
-    {"replay.stream.8MiB", "the same over 8 MiB", "stream", 8 * MIB, LEVEL_2M, 20000000},
+     LEVEL_2M, 20000000, DRAM_BANK},
+    {"replay.stream.8MiB", "the same over 8 MiB", "stream", 8 * MIB, LEVEL_2M, 20000000, DRAM_BANK},
     {"replay.random.1GiB", "uniform 8-byte accesses, 4 KiB pages on 2 MiB nested pages", "random", GIB, LEVEL_2M,
-     8000000},
-    {"replay.random.1GiB.4k", "the same on 4 KiB nested pages", "random", GIB, LEVEL_4K, 8000000},
-    {"replay.zipf.1GiB", "pages by Zipf 0.99, 4 KiB pages on 2 MiB nested pages", "zipf", GIB, LEVEL_2M, 8000000},
+     8000000, DRAM_BANK},
+    {"replay.random.1GiB.command", "the same with every DRAM command timed (dram_timing = command)", "random", GIB,
+     LEVEL_2M, 4000000, DRAM_COMMAND},
+    {"replay.random.1GiB.4k", "the same on 4 KiB nested pages", "random", GIB, LEVEL_4K, 8000000, DRAM_BANK},
+    {"replay.zipf.1GiB", "pages by Zipf 0.99, 4 KiB pages on 2 MiB nested pages", "zipf", GIB, LEVEL_2M, 8000000,
+     DRAM_BANK},
 };
 
 /* Runs the VM until it has made n accesses in all. */
@@ -42,6 +45,7 @@ static int bench_row(struct bench *b, const struct row *r)
     uint64_t warm = r->footprint / LINE_BYTES * 2, n = (uint64_t)((double)r->accesses * b->scale);
     if (machine_bind(NULL, &mc, &d))
         return -1;
+    mc.imc.dram.level = r->dram;
     char *text = xasprintf("generator = \"%s\"\nmemory = \"4GiB\"\nfootprint = \"%lluB\"\naccesses = %llu\n",
                            r->workload, (unsigned long long)r->footprint, (unsigned long long)(warm + n));
     const struct conf_schema schema = {.name = "", .keys = vm_keys};

@@ -189,6 +189,7 @@ static void conf_of(struct imc_conf *c)
 {
     struct diag d = {0};
     cr_assert_eq(conf_bind(NULL, imc_keys, c, &d), 0);
+    c->dram.level = DRAM_COMMAND;
 }
 
 static void play(struct dram *d, const struct stream *s, uint64_t seed, uint64_t *n_reads, uint64_t *n_writes)

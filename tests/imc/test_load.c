@@ -14,6 +14,7 @@ static struct load_result run(const struct load *l, uint64_t curve)
     struct node_imc n;
     struct mem *mem = mem_new();
     cr_assert_eq(conf_bind(NULL, imc_keys, &c, &d), 0);
+    c.dram.level = DRAM_COMMAND;
     c.curve = curve;
     cr_assert_eq(mem_add_region(mem, 0, MEM_DRAM, 64 * GIB, &d), 0);
     cr_assert_eq(imc_init(&n, &c, &none, mem, &d), 0, "%s", d.text);
