@@ -473,6 +473,9 @@ static void add_insn(struct build *w, const ZydisDecodedInstruction *in, const Z
     *note = (struct note){.alu = ALU_N};
     *op = (struct x86_op){.len = in->length, .at = b->n_bytes, .ordinal = b->n_insns, .flags = prefix_flags(in)};
     operands(in, o, w->rip, op);
+    if (in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->opcode & 0xf8) == 0xd8) /* x86_fpu.h */
+        op->imm = (in->opcode & 7) << 8 | in->raw.modrm.mod << 6 | in->raw.modrm.reg << 3 | in->raw.modrm.rm |
+                  (in->operand_width == 16) << 16;
     op->fn = pick(in, o, op, note);
     if (in->mnemonic == ZYDIS_MNEMONIC_PAUSE && in->raw.rex.B) { /* F3 41 90 is XCHG R8, RAX */
         op->fn = x86_op_xchg;

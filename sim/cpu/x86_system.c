@@ -12,11 +12,13 @@
 
 /* ---- CPUID: what works, and no more ---- */
 
-/* CPUID.1 ECX: SSE3 PCLMULQDQ SSSE3 CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES; EDX: TSC CX8 PGE CMOV PAT CLFSH SSE SSE2. 7.0
- * EBX: FSGSBASE ERMS ADX CLFLUSHOPT CLWB; 80000001 ECX: LAHF LZCNT PREFETCHW; EDX: SYSCALL NX 1GB RDTSCP LM (SDM volume
- * 2, CPUID). */
-#define CPUID_1_ECX  (1u << 0 | 1u << 1 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 25)
-#define CPUID_1_EDX  (1u << 4 | 1u << 8 | 1u << 13 | 1u << 15 | 1u << 16 | 1u << 19 | 1u << 25 | 1u << 26)
+/* CPUID.1 ECX: SSE3 PCLMULQDQ SSSE3 CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES; EDX: FPU TSC CX8 PGE CMOV PAT CLFSH MMX FXSR
+ * SSE SSE2. 7.0 EBX: FSGSBASE ERMS ADX CLFLUSHOPT CLWB; 80000001 ECX: LAHF LZCNT PREFETCHW; EDX: SYSCALL NX 1GB RDTSCP
+ * LM (SDM volume 2, CPUID). */
+#define CPUID_1_ECX (1u << 0 | 1u << 1 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 25)
+#define CPUID_1_EDX                                                                                                    \
+    (1u << 0 | 1u << 4 | 1u << 8 | 1u << 13 | 1u << 15 | 1u << 16 | 1u << 19 | 1u << 23 | 1u << 24 | 1u << 25 |        \
+     1u << 26)
 #define CPUID_7_EBX  (1u << 0 | 1u << 9 | 1u << 19 | 1u << 23 | 1u << 24)
 #define CPUID_7_ECX  (1u << 22) /* RDPID */
 #define CPUID_81_ECX (1u << 0 | 1u << 5 | 1u << 8)
