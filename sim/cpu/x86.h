@@ -108,7 +108,7 @@ union x86_fpr {
 struct x86_x87 {
     union x86_fpr r[8];
     uint16_t cw, sw; /* sw holds TOP in bits 11..13 */
-    uint16_t tw;     /* full tag word, two bits a physical register */
+    uint16_t tw;     /* two bits a physical register: 0 in use, 3 empty */
     uint16_t fop;
     uint64_t fip, fdp;
     uint16_t fcs, fds;
