@@ -252,8 +252,8 @@ struct snoop_result {
     ps_t reply_ps; /* when the farthest socket that had it has answered */
 };
 
-/* Asks every other socket that has ever cached anything; write: they give the line up, else they keep it shared. */
-static struct snoop_result snoop_others(struct caches *c, uint32_t socket, uint64_t line, bool write, ps_t t)
+static __attribute__((noinline)) struct snoop_result snoop_sockets(struct caches *c, uint32_t socket, uint64_t line,
+                                                                   bool write, ps_t t)
 {
     struct snoop_result r = {.reply_ps = t};
     for (uint32_t s = 0; s < c->n_sockets; s++) {
@@ -280,6 +280,14 @@ static struct snoop_result snoop_others(struct caches *c, uint32_t socket, uint6
         }
     }
     return r;
+}
+
+/* Asks every other socket that has ever cached anything; write: they give the line up, else they keep it shared. */
+static inline struct snoop_result snoop_others(struct caches *c, uint32_t socket, uint64_t line, bool write, ps_t t)
+{
+    if (c->n_sockets == 1)
+        return (struct snoop_result){.reply_ps = t};
+    return snoop_sockets(c, socket, line, write, t);
 }
 
 /* The line is in no cache of the socket. A dirty copy elsewhere is written home and forwarded (MESI has no owned

@@ -54,17 +54,18 @@ void core_drain(struct core *c)
     c->busy_n = c->nt_n = c->store_n = 0;
 }
 
+/* Frees the buffer that is done first; those that were done long ago go one by one, whenever one is needed. */
 void core_wait_buffer(struct core *c)
 {
-    ps_t first = UINT64_MAX;
-    for (uint32_t i = 0; i < c->busy_n; i++)
-        first = min_u64(first, c->busy_ps[i]);
+    ps_t first = c->busy_ps[0];
+    uint32_t at = 0;
+    for (uint32_t i = 1; i < c->busy_n; i++) {
+        bool is_less = c->busy_ps[i] < first;
+        first = is_less ? c->busy_ps[i] : first;
+        at = is_less ? i : at;
+    }
     core_wait(c, first);
-    for (uint32_t i = 0; i < c->busy_n;)
-        if (c->busy_ps[i] <= c->now_ps)
-            c->busy_ps[i] = c->busy_ps[--c->busy_n];
-        else
-            i++;
+    c->busy_ps[at] = c->busy_ps[--c->busy_n];
 }
 
 void core_sfence(struct core *c, bool loads_too)

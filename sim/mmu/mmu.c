@@ -129,10 +129,12 @@ void mmu_fini(struct mmu *m)
     }
 }
 
-static void tlb_insert(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asid, uint64_t value)
+/* may_exist: the set may have the page already, with fewer rights. */
+static inline void tlb_insert(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asid, uint64_t value,
+                              bool may_exist)
 {
     uint64_t set = gva >> LEVEL_SHIFT(level) & t->set_mask, key = tlb_key(gva, level, asid);
-    uint32_t match = tlb_match(t, set, key);
+    uint32_t match = may_exist ? tlb_match(t, set, key) : 0;
     uint32_t way = match ? (uint32_t)__builtin_ctz(match) : lru_victim(t->lru[set], t->ways);
     t->key[set * t->stride + way] = key;
     t->value[set * t->stride + way] = value;
@@ -142,19 +144,20 @@ static void tlb_insert(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asi
 
 void tlb_fill(struct mmu *m, uint32_t asid, uint64_t gva, enum cache_op op, uint32_t level, uint64_t value)
 {
-    bool fetch = op == CACHE_FETCH;
+    /* A read takes whatever is there: it walks only if nothing is. */
+    bool fetch = op == CACHE_FETCH, may_exist = op != CACHE_READ;
     if (level == LEVEL_1G)
-        tlb_insert(&m->stlb_1g, gva, level, asid, value);
+        tlb_insert(&m->stlb_1g, gva, level, asid, value, may_exist);
     else
-        tlb_insert(&m->stlb, gva, level, asid, value);
+        tlb_insert(&m->stlb, gva, level, asid, value, may_exist);
     /* There is no instruction TLB for 1 GiB pages: such a fetch takes a 2 MiB piece. */
     if (fetch)
-        tlb_insert(level ? &m->itlb_2m : &m->itlb_4k, gva, level ? LEVEL_2M : LEVEL_4K, asid, value);
+        tlb_insert(level ? &m->itlb_2m : &m->itlb_4k, gva, level ? LEVEL_2M : LEVEL_4K, asid, value, may_exist);
     else
         tlb_insert(level == LEVEL_4K   ? &m->dtlb_4k
                    : level == LEVEL_2M ? &m->dtlb_2m
                                        : &m->dtlb_1g,
-                   gva, level, asid, value);
+                   gva, level, asid, value, may_exist);
 }
 
 /* Value of a usable entry in the array at that level, else 0. */
@@ -199,12 +202,12 @@ enum mmu_status mmu_translate_slow(struct mmu *m, const struct mmu_space *s, uin
         uint32_t level = v >> TLB_LEVEL_SHIFT & 3;
         m->stats.stlb_hits++;
         if (fetch)
-            tlb_insert(level ? &m->itlb_2m : &m->itlb_4k, gva, level ? LEVEL_2M : LEVEL_4K, s->asid, v);
+            tlb_insert(level ? &m->itlb_2m : &m->itlb_4k, gva, level ? LEVEL_2M : LEVEL_4K, s->asid, v, true);
         else
             tlb_insert(level == LEVEL_4K   ? &m->dtlb_4k
                        : level == LEVEL_2M ? &m->dtlb_2m
                                            : &m->dtlb_1g,
-                       gva, level, s->asid, v);
+                       gva, level, s->asid, v, true);
         return found(r, gva, v, t);
     }
     enum mmu_status status = mmu_walk(m, s, gva, op, t, r);

@@ -63,6 +63,7 @@ struct psc {
     uint64_t *table;
     uint64_t *lru;
     uint32_t set_mask;
+    bool is_used; /* something was ever inserted */
 };
 
 #define PML_ENTRIES 512u

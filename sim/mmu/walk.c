@@ -34,6 +34,8 @@ static uint64_t *psc_set(const struct psc *p, uint64_t key, uint64_t *set)
 static inline uint64_t psc_lookup(struct psc *psc, uint64_t addr, uint32_t table_level, uint32_t asid)
 {
     struct psc *p = &psc[table_level];
+    if (!p->is_used)
+        return 0;
     uint64_t key = psc_key(addr, table_level, asid), set, *keys = psc_set(p, key, &set);
     for (uint32_t w = 0; w < PSC_WAYS; w++)
         if (keys[w] == key) {
@@ -50,6 +52,7 @@ static void psc_insert(struct psc *p, uint64_t key, uint64_t table)
     for (uint32_t w = 0; w < PSC_WAYS; w++)
         if (keys[w] == key)
             way = w;
+    p->is_used = true;
     keys[way] = key;
     p->table[set * PSC_WAYS + way] = table;
     p->lru[set] = lru_touch(p->lru[set], way);
