@@ -27,7 +27,7 @@ struct cache_conf {
     uint64_t l1i_bytes, l1i_ways, l1d_bytes, l1d_ways, l1_cycles;
     uint64_t l2_bytes, l2_ways, l2_cycles;
     uint64_t llc_slices, llc_slice_bytes, llc_ways, llc_cycles;
-    uint64_t snoop_cycles; /* asking another core of the socket */
+    uint64_t snoop_cycles;                   /* asking another core of the socket */
     uint64_t flush_back_ps, ntstore_back_ps; /* the controller's answer on its way to the core */
     uint64_t clwb_retains; /* 1: CLWB leaves the line in the cache, 0: it is invalidated as on Cascade Lake */
 };
