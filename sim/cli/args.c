@@ -2,6 +2,7 @@
 #include "sim/cli/args.h"
 
 #include "sim/base/conf.h"
+#include "sim/base/types.h"
 
 #include <errno.h>
 #include <math.h>
@@ -50,6 +51,13 @@ static int set_value(const struct arg *t, const char *value, struct diag *d)
     case ARG_STRING:
         *(const char **)t->to = value;
         return 0;
+    case ARG_SETS: {
+        struct sets *s = t->to;
+        if (s->n == N_ELEMS(s->text))
+            return fail(d, "--%s: more than %zu of them", t->name, N_ELEMS(s->text));
+        s->text[s->n++] = value;
+        return 0;
+    }
     case ARG_UINT: {
         unsigned long long v = strtoull(value, &end, 10);
         if (*value < '0' || *value > '9' || *end || errno)
@@ -116,7 +124,8 @@ static int take_option(const struct args *a, int argc, char **argv, int *i, stru
     return value ? set_value(t, value, d) : fail(d, "option --%s needs a value: %s", t->name, t->value);
 }
 
-int args_parse(const struct args *a, int argc, char **argv, const char **word, int max, struct diag *d)
+static int parse(const struct args *a, int argc, char **argv, const char **word, int max, bool word_ends,
+                 struct diag *d)
 {
     int n = 0;
     bool options = true;
@@ -133,9 +142,20 @@ int args_parse(const struct args *a, int argc, char **argv, const char **word, i
             return fail(d, "found '%s' after the last word expected; usage: %s", argv[i], a->usage);
         } else {
             word[n++] = argv[i];
+            options = options && !word_ends;
         }
     }
     return n;
+}
+
+int args_parse(const struct args *a, int argc, char **argv, const char **word, int max, struct diag *d)
+{
+    return parse(a, argc, argv, word, max, false, d);
+}
+
+int args_parse_program(const struct args *a, int argc, char **argv, const char **word, int max, struct diag *d)
+{
+    return parse(a, argc, argv, word, max, true, d);
 }
 
 int args_complain(const struct diag *d)

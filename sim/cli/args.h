@@ -13,8 +13,14 @@ enum { EXIT_DONE = 0, EXIT_JUDGED_FALSE = 1, EXIT_BAD_INPUT = 2, EXIT_FAULT = 3 
 enum arg_kind {
     ARG_FLAG,   /* bool *, becomes true; takes no value */
     ARG_STRING, /* const char ** */
+    ARG_SETS,   /* struct sets *: may be given many times */
     ARG_UINT,   /* uint64_t *, decimal */
     ARG_REAL    /* double * */
+};
+
+struct sets {
+    const char *text[64]; /* "KEY=VALUE" */
+    uint32_t n;
 };
 
 struct arg {
@@ -39,6 +45,9 @@ struct args {
  * many, ARGS_HELP, or -1 after fail() (unknown option with the nearest name, missing or malformed value, too many
  * words). */
 int args_parse(const struct args *a, int argc, char **argv, const char **word, int max, struct diag *d);
+
+/* The same; options end at the first other word: what follows belongs to the program that it names. */
+int args_parse_program(const struct args *a, int argc, char **argv, const char **word, int max, struct diag *d);
 
 /* Prints the lines of d to standard error, each after "quire: "; returns EXIT_BAD_INPUT. */
 int args_complain(const struct diag *d);

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* quire replay: one run from the command line. Its options become an experiment file of one point. */
-#include "build_id.h"
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/find.h"
-#include "sim/cli/sets.h"
+#include "sim/cli/point.h"
 #include "sim/machine/run.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct replay_args {
     const char *machine, *memory, *pmem, *backing, *format, *policy, *out, *footprint;
@@ -18,19 +15,6 @@ struct replay_args {
     struct sets set;
     bool check, true_curve;
 };
-
-/* "name:k=v,k=v" as a policy section. */
-static void add_policy(FILE *f, const char *spec)
-{
-    size_t name = strcspn(spec, ":");
-    fprintf(f, "policy \"%.*s\" {\n", (int)name, spec);
-    for (const char *p = spec + name; *p;) {
-        size_t len = strcspn(++p, ","), key = strcspn(p, "=,");
-        fprintf(f, "  %.*s = \"%.*s\"\n", (int)key, p, (int)(len > key ? len - key - 1 : 0), p + key + (len > key));
-        p += len;
-    }
-    fputs("}\n", f);
-}
 
 static char *experiment_text(const struct replay_args *a, const char *what, const char *machine)
 {
@@ -47,38 +31,9 @@ static char *experiment_text(const struct replay_args *a, const char *what, cons
     fprintf(f, "  vcpus = %llu\n  accesses = %llu\n  format = \"%s\"\n  footprint = \"%s\"\n}\n",
             (unsigned long long)a->vcpus, (unsigned long long)a->accesses, a->format, a->footprint);
     if (a->policy[0])
-        add_policy(f, a->policy);
+        point_add_policy(f, a->policy);
     fclose(f);
     return text;
-}
-
-static int write_out(const struct conf *conf, const struct result *r, const char *out, struct diag *d)
-{
-    const struct experiment e = {.ops = &run_ops};
-    struct run_inputs in;
-    struct manifest m;
-    char id[33];
-    if (mkdir(out, 0777) && errno != EEXIST)
-        return fail(d, "--out: %s cannot be made: %s", out, strerror(errno));
-    if (point_manifest(&e, conf, &m, &in, id, d))
-        return -1;
-    int bad = result_write(r, &m, out, d);
-    if (!bad)
-        fprintf(stderr, "%s/%s\n", out, id);
-    free((char *)m.config);
-    run_inputs_free(&in);
-    return bad;
-}
-
-static int set_one(struct conf *conf, const char *text, struct diag *d)
-{
-    const char *eq = strchr(text, '=');
-    if (!eq)
-        return fail(d, "--set: found '%s', expected KEY=VALUE", text);
-    char *key = xasprintf("%.*s", (int)(eq - text), text);
-    int bad = conf_set(conf, key, eq + 1, "--set", d);
-    free(key);
-    return bad;
 }
 
 static int replay(const struct replay_args *a, const char *what, struct diag *d)
@@ -91,10 +46,10 @@ static int replay(const struct replay_args *a, const char *what, struct diag *d)
     struct result *r = result_new();
     int bad = !conf;
     for (uint32_t i = 0; !bad && i < a->set.n; i++)
-        bad = set_one(conf, a->set.text[i], d);
+        bad = point_set(conf, a->set.text[i], d);
     bad = bad || run_point(conf, r, d);
     if (!bad && a->out[0])
-        bad = write_out(conf, r, a->out, d);
+        bad = point_write(conf, r, a->out, d);
     else if (!bad)
         result_print(r, stdout);
     result_free(r);
@@ -116,7 +71,6 @@ int cmd_replay(int argc, char **argv)
                             .footprint = "64MiB",
                             .vcpus = 1,
                             .seed = 1};
-    const char *sets = NULL;
     const struct arg table[] = {
         {"machine", 'm', "NAME", ARG_STRING, &a.machine, "machine file, by name or path [the defaults]"},
         {"policy", 'p', "NAME[:k=v,...]", ARG_STRING, &a.policy, "policy plugin with its options (quire policy list)"},
@@ -130,7 +84,7 @@ int cmd_replay(int argc, char **argv)
         {"seed", 0, "N", ARG_UINT, &a.seed, "seed of all random streams [1]"},
         {"check", 0, NULL, ARG_FLAG, &a.check, "golden models on"},
         {"true-curve", 0, NULL, ARG_FLAG, &a.true_curve, "also the exact miss-ratio curve"},
-        {"set", 0, "KEY=VALUE", ARG_STRING, &sets,
+        {"set", 0, "KEY=VALUE", ARG_SETS, &a.set,
          "any key of an experiment file (machine.imc.wpq_entries=4); may be given many times"},
         {"out", 'o', "DIR", ARG_STRING, &a.out, "write a run directory below DIR [result.json on standard output]"},
         {0},
@@ -141,8 +95,6 @@ int cmd_replay(int argc, char **argv)
         "Example:\n  quire replay generator:zipf -n 1000000 --footprint 256MiB -m cascade-lake-2s\n"};
     const char *word[1];
     struct diag d = {0};
-    if (take_sets(&argc, argv, &a.set, &d))
-        return args_complain(&d);
     int n = args_parse(&about, argc, argv, word, 1, &d);
     if (n == ARGS_HELP)
         return EXIT_DONE;

@@ -4,7 +4,6 @@
 #include "sim/base/types.h"
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
-#include "sim/cli/sets.h"
 #include "sim/machine/expect.h"
 #include "sim/machine/run.h"
 #include "sim/machine/sweep.h"
@@ -134,8 +133,6 @@ int cmd_run(int argc, char **argv)
         table, "Example:\n  quire run experiments/quickstart.conf --out out/quickstart -j2\n"};
     struct diag d = {0};
     const char *word[1];
-    if (take_sets(&argc, argv, &a.set, &d))
-        return args_complain(&d);
     /* -jN and -j N are both usual. */
     int n = args_parse(&about, argc, argv, word, 1, &d);
     if (n == ARGS_HELP)

@@ -271,6 +271,9 @@ void x86_code_free(struct x86_code *code);
  * holds no decoded code. */
 void x86_code_written(struct x86_code *code, uint64_t hpa, uint64_t len);
 
+/* Forgets all decoded code: memory was moved. Not while a processor runs. */
+void x86_code_reset(struct x86_code *code);
+
 /* A processor in 64-bit user mode with all registers zero, SSE and x87 as after FNINIT. The pointers stay the caller's.
  */
 void x86_cpu_init(struct x86_cpu *cpu, struct x86_code *code, const struct x86_bus *bus, void *bus_ctx,

@@ -165,17 +165,21 @@ void x86_code_written(struct x86_code *c, uint64_t hpa, uint64_t len)
     }
 }
 
-/* No room: everything goes. No block is running. */
-static void reset(struct x86_cpu *cpu)
+void x86_code_reset(struct x86_code *c)
 {
-    struct x86_code *c = cpu->code;
     memset(c->hash, 0, X86_HASH * sizeof(struct x86_block *));
     free_pages(c);
     c->arena_used = 0;
     c->n_resets++;
     c->epoch++;
+}
+
+/* No room: everything goes. No block is running. */
+static void reset(struct x86_cpu *cpu)
+{
+    x86_code_reset(cpu->code);
     x86_tlb_flush(cpu);
-    cpu->code_epoch = c->epoch;
+    cpu->code_epoch = cpu->code->epoch;
 }
 
 /* ---- building ---- */

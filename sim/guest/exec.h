@@ -37,6 +37,7 @@ struct thread {
     void *os;               /* the personality's: signal mask, clear_child_tid */
     struct thread *next;    /* in the ready queue */
     /* WAITING: */
+    uint64_t ticket;             /* order among those that wait */
     uint64_t wait_key;           /* what exec_wake names; 0: only time */
     ps_t wake_ps;                /* UINT64_MAX: no timeout */
     bool will_retry;             /* woken, the system call is made again; else it returns */
@@ -55,6 +56,8 @@ struct exec_conf {
     bool is_native; /* no EPT: the host's memory is the program's */
     bool console;   /* the program's standard streams are the simulator's; else they are counted and dropped */
     uint64_t seed;
+    uint64_t fault_cycles, syscall_cycles,
+        switch_cycles;         /* the guest kernel's page fault, system call, thread switch */
     ps_t slice_ps;             /* longest run of a thread while others are ready */
     uint64_t max_instructions; /* 0: no limit */
 };
@@ -81,7 +84,11 @@ struct exec_cpu {
     struct thread *thread; /* that runs on it, or NULL */
     struct space *space;   /* that the processor's translations are of */
     ps_t slice_end_ps;
-    bool has_faulted; /* the last access: x86.fault says how */
+    uint32_t last_tid;
+    bool has_faulted;     /* the last access: x86.fault says how */
+    uint64_t stored_page; /* of the last store through the bus, and where it went; UINT64_MAX: asked already */
+    uint64_t stored_hpa;
+    uint64_t recorded; /* instructions when the last record was written */
     struct exec_wc wc[EXEC_WC];
     uint32_t wc_next;
 };
@@ -98,12 +105,14 @@ struct exec {
     uint32_t n_processes;
     struct thread **thread; /* live ones */
     uint32_t n_threads, next_id;
+    uint64_t next_ticket;
     struct trace_writer *record;
-    uint64_t record_instructions; /* since the last record */
-    bool is_over;                 /* the first process has ended */
-    bool code_changed;            /* memory moved under decoded code: it goes before the next run */
-    int32_t status;               /* exit status of quire exec: 0..255, 128 + signal */
-    void *os;                     /* the personality's */
+    ps_t first_wake_ps; /* no thread's timeout is before that */
+    bool is_loaded;
+    bool is_over;      /* the first process has ended */
+    bool code_changed; /* memory moved under decoded code: it goes before the next run */
+    int32_t status;    /* exit status of quire exec: 0..255, 128 + signal */
+    void *os;          /* the personality's */
     struct diag *diag;
     struct exec_stats stats;
 };
@@ -141,13 +150,15 @@ struct process *process_new(struct exec *x, uint32_t parent_pid);
 struct process *process_find(struct exec *x, uint32_t pid);
 /* Ends all threads of a process, frees its space; of the first process: ends the run. status as wait4 gives it. */
 void process_end(struct process *p, int32_t status, struct vcpu *v);
+/* An address-space tag that no live process has; 0 if all 256 are taken. */
+uint32_t process_asid(const struct process *p);
 /* Forgets a dead process. */
 void process_free(struct process *p);
 /* A thread with a copy of regs, ready to run. Its tid is the pid for the first of a process. */
 struct thread *thread_new(struct process *p, const struct x86_state *regs);
 /* The thread's address space is another now (execve): its processor's translations are dropped. */
 void thread_space_changed(struct thread *t);
-/* Ends one thread; the process ends with the last one, with status. */
+/* Ends one thread and frees it; the process ends with the last one, with status. */
 void thread_end(struct thread *t, int32_t status);
 /* The running thread waits until exec_wake() names its key, or until_ps (UINT64_MAX: for ever). */
 void thread_wait(struct thread *t, uint64_t key, ps_t until_ps, int64_t on_wake, int64_t on_timeout);
@@ -164,9 +175,14 @@ void thread_yield(struct thread *t);
 
 /* ---- for the command and the machine ---- */
 
-/* A VM that runs a program. hv->seed and policies are set up. NULL with d set. */
-struct exec *exec_new(struct hv *hv, const char *name, const struct vm_setup *setup, const struct exec_conf *conf,
-                      struct diag *d);
+extern const struct guest_ops exec_ops;
+/* A VM that runs a program; it is loaded when the first vCPU runs. setup->ops and guest are set here. NULL with d set;
+ * the VM may exist all the same, and owns the struct exec then. */
+struct exec *exec_new(struct hv *hv, const struct vm_setup *setup, const struct exec_conf *conf, struct diag *d);
+/* Everything has run: counters are summed up, the trace is completed. */
+int exec_finish(struct exec *x, struct diag *d);
 void exec_free(struct exec *x);
+/* Splits text into words. The array ends with NULL and is one allocation with its words: free() it. */
+char **exec_words(const char *text, uint32_t *n);
 
 #endif

@@ -23,6 +23,12 @@ struct vm_conf {
     uint64_t footprint_bytes, write_ppm, zipf_ppm, append_bytes, think;
     uint64_t init; /* generator: every page is written once first, in address order */
     uint64_t move_at_ps, move_to_node;
+    const char *program; /* static x86-64 ELF to run; "" = records */
+    const char *args;    /* its words, separated by spaces; a backslash makes the next character part of a word */
+    const char *env, *root, *record;
+    uint64_t timing; /* enum x86_timing */
+    uint64_t native, console;
+    uint64_t syscall_cycles, switch_cycles, slice_ps, max_instructions;
 };
 extern const struct conf_key vm_keys[];
 
@@ -45,7 +51,7 @@ struct player {
 
 /* One VM's kernel. */
 struct guest {
-    struct vm_conf conf;
+    struct vm_conf conf;           /* its strings are valid while the VM is made only */
     uint64_t next_gpa;             /* data pages */
     uint64_t table_gpa, table_end; /* page-table pages come from 2 MiB blocks of their own */
     uint32_t n_spaces;
@@ -60,6 +66,8 @@ const char *generator_help(uint32_t i);
 /* Builds a VM from its section: the guest, its source of records, its vCPUs. where begins error messages. */
 struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf, const char *where, struct diag *d);
 void guest_free(struct vm *vm);
+/* The VM's programs, or NULL: it plays records. */
+struct exec *guest_exec(const struct vm *vm);
 
 /* ---- inside sim/guest ---- */
 extern const struct guest_ops guest_ops;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The light guest-OS model: hands out guest-physical pages in order of first touch and builds real page tables for
  * them. Page-table pages lie in 2 MiB blocks of their own, as a kernel groups its unmovable pages. */
+#include "sim/guest/exec.h"
 #include "sim/guest/guest.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const levels[] = {"4KiB", "2MiB", "1GiB", NULL};
+static const char *const timings[] = {"functional", "block", "window", NULL}; /* enum x86_timing */
 static const char *const guest_levels[] = {"4KiB", "2MiB", NULL};
 
 #define ANY_NODE 255u /* as a configuration writes it */
@@ -40,6 +42,25 @@ const struct conf_key vm_keys[] = {
      "generator: first write every page of the footprint once, in order, as a program that loads its data does"},
     {"move_at", CONF_TIME, K(move_at_ps), "0us", 0, 0, NULL, "when the vCPUs move to another node; 0us: never"},
     {"move_to_node", CONF_UINT, K(move_to_node), "0", 0, NUMA_MAX_NODES - 1, NULL, "which node"},
+    {"program", CONF_PATH, K(program), "", 0, 0, NULL, "or a static x86-64 Linux program that runs in it"},
+    {"args", CONF_STRING, K(args), "", 0, 0, NULL,
+     "program: its arguments, separated by spaces (a backslash before one keeps it)"},
+    {"env", CONF_STRING, K(env), "", 0, 0, NULL, "program: NAME=VALUE words of its environment, as args"},
+    {"root", CONF_PATH, K(root), "", 0, 0, NULL,
+     "program: folder that it sees as /, and may write to; \"\": the current folder, read only"},
+    {"timing", CONF_CHOICE, K(timing), "block", 0, 0, timings, "program: model of the processor"},
+    {"native", CONF_BOOL, K(native), "false", 0, 0, NULL, "program: runs on the host itself, without nested tables"},
+    {"console", CONF_BOOL, K(console), "false", 0, 0, NULL,
+     "program: its standard streams are those of quire; false: what it writes is counted only"},
+    {"record", CONF_PATH, K(record), "", 0, 0, NULL, "program: trace of its accesses to write; \"\": none"},
+    {"syscall_cycles", CONF_UINT, K(syscall_cycles), "150", 0, 0, NULL,
+     "program: the guest kernel's entry and exit of a system call (a knob)"},
+    {"switch_cycles", CONF_UINT, K(switch_cycles), "2000", 0, 0, NULL,
+     "program: the guest kernel's switch to another thread (a knob)"},
+    {"slice", CONF_TIME, K(slice_ps), "1ms", PS_PER_US, 0, NULL,
+     "program: how long a thread runs while others wait for a vCPU"},
+    {"max_instructions", CONF_UINT, K(max_instructions), "0", 0, 0, NULL,
+     "program: ends after that many instructions of all vCPUs, with status 124; 0: when it ends"},
     {0},
 };
 #undef K
@@ -143,9 +164,6 @@ static int open_source(struct player *p, const struct vm_conf *conf, struct hv *
                        const char *where, struct diag *d)
 {
     p->only_vcpu = UINT32_MAX;
-    if ((conf->trace[0] != 0) == (conf->generator[0] != 0))
-        return fail(d, "%s: found %s, expected either `trace` or `generator`", where,
-                    conf->trace[0] ? "both" : "neither");
     if (conf->generator[0]) {
         struct generator *g = generator_new(conf->generator, conf, hv->seed, vm, vcpu, where, d);
         if (!g)
@@ -162,37 +180,18 @@ static int open_source(struct player *p, const struct vm_conf *conf, struct hv *
     return p->state ? 0 : -1;
 }
 
-struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf, const char *where, struct diag *d)
+/* The VM for records: a light kernel, and a player for each vCPU. */
+static struct vm *player_vm(struct hv *hv, struct vm_setup *setup, const struct vm_conf *conf, const char *where,
+                            struct diag *d)
 {
     struct guest *g = xcalloc(1, sizeof *g);
+    uint32_t before = hv->n_vms;
     g->conf = *conf;
     g->next_gpa = 2 * MIB; /* the lowest 2 MiB stay unused, as firmware and legacy areas do */
     g->player = xcalloc(conf->vcpus, sizeof *g->player);
-    struct vm_setup setup = {
-        .name = name,
-        .bytes = conf->memory_bytes & ~(uint64_t)(PAGE_BYTES - 1),
-        .pmem_bytes = conf->pmem_bytes,
-        .n_vcpus = (uint32_t)conf->vcpus,
-        .node = (uint32_t)conf->node,
-        .pmem_node = (uint32_t)conf->pmem_node,
-        .backing = (uint32_t)conf->backing,
-        .ops = &guest_ops,
-        .guest = g,
-    };
-    bool wrong_node = conf->memory_node != ANY_NODE && conf->memory_node >= hv->numa->n_nodes;
-    if (wrong_node)
-        fail(d, "%s: memory_node: found %llu, the machine has %u nodes with memory", where,
-             (unsigned long long)conf->memory_node, hv->numa->n_nodes);
-    else if (conf->move_at_ps && conf->move_to_node >= hv->numa->n_cpu_nodes)
-        fail(d, "%s: move_to_node: %llu, the machine has %u nodes", where, (unsigned long long)conf->move_to_node,
-             hv->numa->n_cpu_nodes);
-    if (wrong_node || (conf->move_at_ps && conf->move_to_node >= hv->numa->n_cpu_nodes)) {
-        free(g->player);
-        free(g);
-        return NULL;
-    }
-    uint32_t before = hv->n_vms;
-    struct vm *vm = hv_vm_new(hv, &setup, d);
+    setup->ops = &guest_ops;
+    setup->guest = g;
+    struct vm *vm = hv_vm_new(hv, setup, d);
     if (!vm) {
         if (hv->n_vms == before) { /* else the machine owns what there is, and frees it */
             free(g->player);
@@ -207,6 +206,67 @@ struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf
         if (open_source(g->player[i], &g->conf, hv, vm->index, i, where, d))
             return NULL;
     }
+    return vm;
+}
+
+static struct vm *program_vm(struct hv *hv, const struct vm_setup *setup, const struct vm_conf *conf, const char *where,
+                             struct diag *d)
+{
+    if (conf->guest_levels != 4 || conf->guest_pages != LEVEL_4K) {
+        fail(d, "%s: a program runs with guest_levels = 4 and guest_pages = 4KiB", where);
+        return NULL;
+    }
+    struct exec_conf c = {
+        .program = conf->program,
+        .args = conf->args,
+        .env = conf->env,
+        .root = conf->root,
+        .record = conf->record,
+        .timing = (enum x86_timing)conf->timing,
+        .is_native = conf->native,
+        .console = conf->console,
+        .seed = hv->seed,
+        .fault_cycles = conf->fault_cycles,
+        .syscall_cycles = conf->syscall_cycles,
+        .switch_cycles = conf->switch_cycles,
+        .slice_ps = conf->slice_ps,
+        .max_instructions = conf->max_instructions,
+    };
+    struct exec *x = exec_new(hv, setup, &c, d);
+    return x ? x->vm : NULL;
+}
+
+static int check_conf(const struct hv *hv, const struct vm_conf *conf, const char *where, struct diag *d)
+{
+    uint32_t sources = (conf->trace[0] != 0) + (conf->generator[0] != 0) + (conf->program[0] != 0);
+    if (sources != 1)
+        return fail(d, "%s: found %s, expected one of `trace`, `generator` and `program`", where,
+                    sources ? "several" : "none");
+    if (conf->memory_node != ANY_NODE && conf->memory_node >= hv->numa->n_nodes)
+        return fail(d, "%s: memory_node: found %llu, the machine has %u nodes with memory", where,
+                    (unsigned long long)conf->memory_node, hv->numa->n_nodes);
+    if (conf->move_at_ps && conf->move_to_node >= hv->numa->n_cpu_nodes)
+        return fail(d, "%s: move_to_node: %llu, the machine has %u nodes", where,
+                    (unsigned long long)conf->move_to_node, hv->numa->n_cpu_nodes);
+    return 0;
+}
+
+struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf, const char *where, struct diag *d)
+{
+    struct vm_setup setup = {
+        .name = name,
+        .bytes = conf->memory_bytes & ~(uint64_t)(PAGE_BYTES - 1),
+        .pmem_bytes = conf->pmem_bytes,
+        .n_vcpus = (uint32_t)conf->vcpus,
+        .node = (uint32_t)conf->node,
+        .pmem_node = (uint32_t)conf->pmem_node,
+        .backing = (uint32_t)conf->backing,
+    };
+    if (check_conf(hv, conf, where, d))
+        return NULL;
+    struct vm *vm = conf->program[0] ? program_vm(hv, &setup, conf, where, d) : player_vm(hv, &setup, conf, where, d);
+    if (!vm)
+        return NULL;
     if (conf->memory_node != ANY_NODE)
         vm->memory_node = (uint32_t)conf->memory_node;
     if (conf->move_at_ps)
@@ -214,9 +274,18 @@ struct vm *guest_new(struct hv *hv, const char *name, const struct vm_conf *conf
     return vm;
 }
 
+struct exec *guest_exec(const struct vm *vm)
+{
+    return vm->ops == &exec_ops ? vm->guest : NULL;
+}
+
 void guest_free(struct vm *vm)
 {
     struct guest *g = vm->guest;
+    if (guest_exec(vm)) {
+        exec_free(vm->guest);
+        return;
+    }
     for (uint32_t i = 0; i < g->conf.vcpus; i++) {
         struct player *p = g->player[i];
         if (p && p->next == trace_next && p->state)

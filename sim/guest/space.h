@@ -35,6 +35,7 @@ struct region {
 #define SPACE_STACK_BYTES (8 * MIB)
 #define SPACE_TOP         0x7ffffffff000ull /* end of user addresses with 4-level tables */
 
+struct space;
 /* Guest-physical pages of a VM and who uses them. */
 struct page_pool {
     struct vm *vm;
@@ -42,6 +43,9 @@ struct page_pool {
     uint64_t *free_gpa; /* stack of pages given back */
     uint64_t n_free, cap_free;
     struct map shared; /* page number -> users beyond the first */
+    /* A translation of a space lost rights or went; a page's frame was given back. Either may be NULL. */
+    void (*changed)(struct vm *vm, const struct space *s, uint64_t gva);
+    void (*freed)(struct vm *vm, uint64_t hpa);
 };
 
 struct space {
@@ -53,9 +57,6 @@ struct space {
     uint64_t n_pages; /* mapped */
     uint64_t brk_start, brk;
 };
-
-/* What a range of pages' translations changed for; called by every edit that takes rights away. */
-typedef void space_changed_fn(struct vcpu *v, uint64_t gva, uint64_t bytes);
 
 int space_init(struct space *s, struct page_pool *pool, struct vcpu *v, uint32_t asid, struct diag *d);
 /* Gives everything back. */
@@ -78,6 +79,9 @@ struct region *space_at(const struct space *s, uint64_t gva);
 /* The page of gva is needed for an access (EPT_R, EPT_W, EPT_X). 0: it is mapped now; 1: the program may not (a page
  * fault for it; *is_present says whether the page is mapped); -1: out of memory. */
 int space_fault(struct space *s, struct vcpu *v, uint64_t gva, uint32_t access, bool *is_present, struct diag *d);
+/* Guest-physical address behind gva, past the region's rights; a page is mapped if none is. -1: no region, or no
+ * memory. */
+int space_back(struct space *s, struct vcpu *v, uint64_t gva, uint64_t *gpa, struct diag *d);
 
 void pool_init(struct page_pool *p, struct vm *vm);
 void pool_fini(struct page_pool *p);

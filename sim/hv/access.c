@@ -76,6 +76,8 @@ static int back_missing(struct vcpu *v, uint64_t gpa, uint32_t access)
 uint64_t hv_back(struct vcpu *v, uint64_t gpa, uint32_t access)
 {
     struct ept_leaf leaf;
+    if (!v->space.ept)
+        return gpa;
     if (!ept_find(&v->vm->ept, gpa, &leaf) && (back_missing(v, gpa, access) || !ept_find(&v->vm->ept, gpa, &leaf)))
         return UINT64_MAX;
     return (leaf.entry & EPT_FRAME) + (gpa & ((1ull << LEVEL_SHIFT(leaf.level)) - 1));
@@ -231,14 +233,15 @@ static __attribute__((noinline)) int resolve(struct vcpu *v, uint64_t gva, enum 
     struct cpu *cpu = vcpu_cpu(v);
     for (uint32_t tries = 0; tries < 256; tries++) {
         enum after after = AFTER_RETRY;
+        int stop;
         switch (status) {
         case MMU_OK:
             return 0;
         case MMU_GUEST_FAULT:
             core_wait(&cpu->core, r->done_ps);
             vm->stats.guest_faults++;
-            if (vm->ops->page_fault(v, gva, r->access, vm->hv->diag))
-                return -1;
+            if ((stop = vm->ops->page_fault(v, gva, r->access, vm->hv->diag)))
+                return stop;
             break;
         case MMU_EPT_VIOLATION:
             after = violation(v, r);
@@ -299,8 +302,10 @@ static void golden(struct vcpu *v, uint64_t gpn)
     hv->tap_buf[hv->n_tap++] = gpn;
 }
 
+/* load, data: bytes that the access carries, or NULL; at: where the host-physical address goes, or NULL. */
 static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uint64_t gva, enum cache_op op,
-                                                             bool dependent, const void *data, uint32_t len)
+                                                             bool dependent, void *load, const void *data, uint32_t len,
+                                                             uint64_t *at)
 {
     struct vm *vm = v->vm;
     struct hv *hv = vm->hv;
@@ -344,7 +349,11 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
         vm->stats.reads += op == CACHE_READ;
         vm->stats.fetches += op == CACHE_FETCH;
         core_load(core, done, hv->caches->l1_ps);
+        if (load)
+            frame_read(hv->mem, r.hpa, load, len);
     }
+    if (at)
+        *at = r.hpa;
     if (unlikely(hv->golden_counts))
         golden(v, owner_gfn(frame_at(hv->mem, r.hpa >> PAGE_SHIFT)->owner));
     return 0;
@@ -352,12 +361,27 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
 
 int hv_access(struct vcpu *v, uint64_t gva, enum cache_op op, bool dependent)
 {
-    return access_line(v, gva, op, dependent, NULL, 0);
+    return access_line(v, gva, op, dependent, NULL, NULL, 0, NULL);
+}
+
+int hv_touch(struct vcpu *v, uint64_t gva, enum cache_op op, uint64_t *hpa)
+{
+    return access_line(v, gva, op, false, NULL, NULL, 0, hpa);
+}
+
+int hv_load(struct vcpu *v, uint64_t gva, void *buf, uint32_t len)
+{
+    return access_line(v, gva, CACHE_READ, false, buf, NULL, len, NULL);
 }
 
 int hv_store(struct vcpu *v, uint64_t gva, const void *data, uint32_t len)
 {
-    return access_line(v, gva, CACHE_WRITE, false, data, len);
+    return access_line(v, gva, CACHE_WRITE, false, NULL, data, len, NULL);
+}
+
+int hv_store_at(struct vcpu *v, uint64_t gva, const void *data, uint32_t len, uint64_t *hpa)
+{
+    return access_line(v, gva, CACHE_WRITE, false, NULL, data, len, hpa);
 }
 
 /* ---- persistence ---- */
@@ -405,6 +429,17 @@ int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
         durable_flush(v, r.hpa >> LINE_SHIFT);
         hv_pmem_event(hv, core->now_ps);
     }
+    return 0;
+}
+
+int hv_nt_bytes(struct vcpu *v, uint64_t gva, const void *data, uint32_t len, uint64_t *hpa)
+{
+    struct mmu_result r;
+    int stop = translate(v, gva, CACHE_WRITE, &r);
+    if (stop)
+        return stop < 0 ? -1 : 0;
+    frame_write(v->vm->hv->mem, r.hpa, data, len);
+    *hpa = r.hpa;
     return 0;
 }
 
@@ -503,6 +538,8 @@ int hv_guest_flush(struct vcpu *v, uint32_t region)
 uint64_t hv_phys_load64(const struct vm *vm, uint64_t gpa)
 {
     struct ept_leaf leaf;
+    if (vm->is_native)
+        return frame_load64(vm->hv->mem, gpa);
     if (!ept_find(&vm->ept, gpa, &leaf))
         return 0;
     return frame_load64(vm->hv->mem, (leaf.entry & EPT_FRAME) + (gpa & ((1ull << LEVEL_SHIFT(leaf.level)) - 1)));

@@ -253,6 +253,8 @@ void hv_shootdown(struct hv *hv, struct vm *vm, uint32_t cpu)
 {
     uint32_t others = 0;
     hv->stats.shootdowns++;
+    if (vm->ops->flushed)
+        vm->ops->flushed(vm);
     for (uint32_t i = 0; i < hv->n_cpus; i++) {
         struct cpu *c = &hv->cpu[i];
         bool runs = false;

@@ -65,11 +65,14 @@ extern const struct stat_desc vm_stat_desc[];
 
 /* What a guest has to do; sim/guest implements it. */
 struct guest_ops {
-    /* Page fault at gva. 0 after mending it, -1 to stop the vCPU with d set. */
+    /* Page fault at gva. 0 after mending it; 1: the access does not happen (the program gets the fault); -1 to stop the
+     * vCPU with d set. */
     int (*page_fault)(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *d);
     /* Runs the vCPU until its CPU's clock reaches until_ps or it has nothing more to do (then v->is_done). -1: error.
      */
     int (*run)(struct vcpu *v, ps_t until_ps, struct diag *d);
+    /* Translations of the VM were dropped everywhere: frames may be others now. NULL: the guest keeps none. */
+    void (*flushed)(struct vm *vm);
 };
 
 #define HINT_UNLISTED 0u /* the guest's NFIT has no hint: it believes that ADR suffices */
@@ -101,6 +104,7 @@ struct vm {
     uint32_t node;        /* where its table pages and, by default, its memory go */
     uint32_t memory_node; /* node that backs its memory while it has room; HV_NODE_ANY: that of the vCPU */
     uint32_t backing;     /* largest leaf level that the hypervisor uses */
+    bool is_native;       /* no EPT under its vCPUs: guest-physical addresses are the host's */
     struct ept ept;
     struct pml *pml;   /* NULL while off */
     uint64_t *pml_log; /* pages taken out of a full log, not yet drained by the policy */
@@ -210,9 +214,17 @@ void hv_finish(struct hv *hv);
 /* ---- what a vCPU does ---- */
 /* One access within one line. -1: the vCPU cannot go on (v->vm->hv->diag says why). */
 int hv_access(struct vcpu *v, uint64_t gva, enum cache_op op, bool dependent);
-/* A store that carries its bytes, within one line. */
+/* The same, with the host-physical address that it reached; untouched when the access did not happen. */
+int hv_touch(struct vcpu *v, uint64_t gva, enum cache_op op, uint64_t *hpa);
+/* A load and a store that carry their bytes, within one line. */
+int hv_load(struct vcpu *v, uint64_t gva, void *buf, uint32_t len);
 int hv_store(struct vcpu *v, uint64_t gva, const void *data, uint32_t len);
+/* The same, with the host-physical address that it reached. */
+int hv_store_at(struct vcpu *v, uint64_t gva, const void *data, uint32_t len, uint64_t *hpa);
 int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op);
+/* Bytes of a non-temporal store within one line, which wait in a buffer of the core until hv_ntstore() of the line. Memory
+ * has them at once. */
+int hv_nt_bytes(struct vcpu *v, uint64_t gva, const void *data, uint32_t len, uint64_t *hpa);
 /* A non-temporal store of a whole line; data (64 bytes) may be NULL. */
 int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data);
 void hv_fence(struct vcpu *v, bool loads_too);

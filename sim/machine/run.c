@@ -3,6 +3,7 @@
 
 #include "build_id.h"
 #include "sim/machine/curve.h"
+#include "sim/guest/exec.h"
 #include "sim/machine/machine.h"
 #include "sim/mrc/lru.h"
 
@@ -141,6 +142,21 @@ static int add_policies(struct run *r, const struct conf *conf, struct diag *d)
     return bad;
 }
 
+static struct vm *add_vm(struct run *r, const struct conf *conf, const struct conf_section *s, struct vm_conf *v,
+                         struct diag *d)
+{
+    const char **path[] = {&v->trace, &v->program, &v->root, &v->record};
+    char *file[N_ELEMS(path)];
+    for (uint32_t i = 0; i < N_ELEMS(path); i++) {
+        file[i] = **path[i] ? conf_file(conf, *path[i]) : xstrdup("");
+        *path[i] = file[i];
+    }
+    struct vm *vm = guest_new(&r->m->hv, conf_title(s), v, conf_where(s), d);
+    for (uint32_t i = 0; i < N_ELEMS(path); i++)
+        free(file[i]);
+    return vm;
+}
+
 static int add_vms(struct run *r, const struct conf *conf, struct diag *d)
 {
     struct hv *hv = &r->m->hv;
@@ -148,10 +164,7 @@ static int add_vms(struct run *r, const struct conf *conf, struct diag *d)
         struct vm_conf v;
         if (conf_bind(s, vm_keys, &v, d))
             return -1;
-        char *trace = v.trace[0] ? conf_file(conf, v.trace) : xstrdup("");
-        v.trace = trace;
-        struct vm *vm = guest_new(hv, conf_title(s), &v, conf_where(s), d);
-        free(trace);
+        struct vm *vm = add_vm(r, conf, s, &v, d);
         if (!vm)
             return -1;
         if (hv->golden_counts) {
@@ -179,17 +192,38 @@ static void set_outputs(struct run *r)
 
 /* ---- what a run leaves ---- */
 
+static void report_player(struct run *r, const struct guest *g, const char *path)
+{
+    uint64_t ignored = 0;
+    for (uint32_t i = 0; i < g->conf.vcpus; i++)
+        ignored += g->player[i]->ignored_records;
+    char *key = xasprintf("%s.ignored_records", path);
+    result_set(r->out, key, ignored);
+    free(key);
+}
+
+static void report_program(struct run *r, const struct exec *x, const char *path)
+{
+    static const char *const timings[] = {"functional", "block", "window"};
+    stats_walk(path, exec_stat_desc, EXEC_N_STATS, &x->stats, result_stat, r->out);
+    char *key = xasprintf("%s.exit_status", path);
+    result_set(r->out, key, (uint64_t)x->status);
+    free(key);
+    key = xasprintf("%s.timing", path);
+    result_text(r->out, key, timings[x->conf.timing]);
+    free(key);
+    if (x->conf.timing == X86_FUNCTIONAL)
+        result_taint(r->out, "functional");
+}
+
 static void report_vm(struct run *r, const struct vm *vm)
 {
     char *path = xasprintf("vm.%s", vm->name), *key;
-    const struct guest *g = vm->guest;
-    uint64_t ignored = 0;
     stats_walk(path, vm_stat_desc, VM_N_STATS, &vm->stats, result_stat, r->out);
-    for (uint32_t i = 0; i < vm->n_vcpus; i++)
-        ignored += g->player[i]->ignored_records;
-    key = xasprintf("%s.ignored_records", path);
-    result_set(r->out, key, ignored);
-    free(key);
+    if (guest_exec(vm))
+        report_program(r, guest_exec(vm), path);
+    else
+        report_player(r, vm->guest, path);
     key = xasprintf("%s.table_pages", path);
     result_set(r->out, key, vm->ept.n_tables);
     free(key);
@@ -429,6 +463,9 @@ static int execute(struct run *r, struct diag *d)
     if (crashed && hv_power_fail(hv, hv->down_ps, (enum power_outcome)hv->conf.power_fail, d))
         return -1;
     hv_finish(hv);
+    for (uint32_t i = 0; i < hv->n_vms; i++)
+        if (guest_exec(hv->vm[i]) && exec_finish(guest_exec(hv->vm[i]), d))
+            return -1;
     return d->n_errors || (r->conf.check && hv_verify(hv, d)) ? -1 : 0;
 }
 
@@ -496,9 +533,10 @@ static int point_inputs(const struct conf *conf, struct run_inputs *in, struct d
         struct vm_conf v;
         if (conf_bind(s, vm_keys, &v, d))
             return -1;
-        char *trace = v.trace[0] ? conf_file(conf, v.trace) : NULL;
-        int bad = trace ? run_inputs_add(in, "trace", trace, conf_where(s), d) : 0;
-        free(trace);
+        const char *of = v.trace[0] ? v.trace : v.program;
+        char *file = of[0] ? conf_file(conf, of) : NULL;
+        int bad = file ? run_inputs_add(in, of == v.trace ? "trace" : "program", file, conf_where(s), d) : 0;
+        free(file);
         if (bad)
             return -1;
     }

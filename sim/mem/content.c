@@ -125,6 +125,11 @@ static uint8_t *to_bytes(struct mem *m, uint64_t mfn)
     return bytes;
 }
 
+uint8_t *frame_bytes(struct mem *m, uint64_t mfn)
+{
+    return to_bytes(m, mfn);
+}
+
 uint64_t frame_load64_slow(const struct mem *m, uint64_t hpa)
 {
     const struct frame *f = frame_at(m, hpa >> PAGE_SHIFT);
@@ -183,6 +188,12 @@ void frame_read(const struct mem *m, uint64_t hpa, void *buf, size_t len)
         memset(buf, 0, len);
     } else if ((f->content & 7) == CONTENT_BYTES) {
         memcpy(buf, (const uint8_t *)pointer(f->content) + at, len);
+    } else if ((f->content & 7) == CONTENT_PMEM) {
+        const struct pmem_page *p = pointer(f->content);
+        if (p->cur_bytes)
+            memcpy(buf, p->cur_bytes + at, len);
+        else
+            memset(buf, 0, len);
     } else {
         uint64_t words[512];
         whole_page(m, mfn, words);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* quire exec: one real program on a simulated machine. Its options become an experiment file of one point. */
+#include "sim/cli/args.h"
+#include "sim/cli/commands.h"
+#include "sim/cli/find.h"
+#include "sim/cli/point.h"
+#include "sim/machine/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct exec_args {
+    const char *machine, *memory, *pmem, *backing, *timing, *policy, *out, *root, *env, *record;
+    uint64_t vcpus, seed, max_instructions;
+    struct sets set;
+    bool native, stats, check;
+};
+
+/* A word of the program's arguments inside a string of a configuration inside a list of words. */
+static void put_word(FILE *f, const char *word)
+{
+    for (; *word; word++) {
+        if (*word == ' ' || *word == '\\')
+            fputs("\\\\", f);
+        if (*word == '"' || *word == '\\')
+            fputc('\\', f);
+        if (*word == '\n' || *word == '\t')
+            fputs(*word == '\n' ? "\\n" : "\\t", f);
+        else
+            fputc(*word, f);
+    }
+}
+
+static char *experiment_text(const struct exec_args *a, char **word, int n, const char *machine)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    if (machine)
+        fprintf(f, "include(\"%s\")\n", machine);
+    fprintf(f, "seed = %llu\ncheck = %s\nvm \"exec\" {\n", (unsigned long long)a->seed, a->check ? "true" : "false");
+    fprintf(f, "  memory = \"%s\"\n  pmem = \"%s\"\n  backing = \"%s\"\n  vcpus = %llu\n", a->memory, a->pmem,
+            a->backing, (unsigned long long)a->vcpus);
+    fprintf(f, "  timing = \"%s\"\n  native = %s\n  console = true\n  max_instructions = %llu\n", a->timing,
+            a->native ? "true" : "false", (unsigned long long)a->max_instructions);
+    const char *const text_of[][2] = {{"program", word[0]}, {"root", a->root}, {"record", a->record}, {"env", a->env}};
+    for (uint32_t i = 0; i < sizeof text_of / sizeof *text_of; i++) {
+        fprintf(f, "  %s = \"", text_of[i][0]);
+        for (const char *p = text_of[i][1]; *p; p++)
+            fprintf(f, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+        fputs("\"\n", f);
+    }
+    fputs("  args = \"", f);
+    for (int i = 1; i < n; i++) {
+        if (i > 1)
+            fputc(' ', f);
+        put_word(f, word[i]);
+    }
+    fputs("\"\n}\n", f);
+    if (a->policy[0])
+        point_add_policy(f, a->policy);
+    fclose(f);
+    return text;
+}
+
+/* -1: failed; else the program's exit status. */
+static int exec(const struct exec_args *a, char **word, int n, struct diag *d)
+{
+    uint64_t status = 0;
+    char *machine = a->machine[0] ? find_machine(a->machine, d) : NULL;
+    if (a->machine[0] && !machine)
+        return -1;
+    char *text = experiment_text(a, word, n, machine);
+    struct conf *conf = conf_parse(text, strlen(text), "exec", "", &experiment_schema, d);
+    struct result *r = result_new();
+    int bad = !conf;
+    for (uint32_t i = 0; !bad && i < a->set.n; i++)
+        bad = point_set(conf, a->set.text[i], d);
+    bad = bad || run_point(conf, r, d);
+    if (!bad && a->out[0])
+        bad = point_write(conf, r, a->out, d);
+    if (!bad && a->stats)
+        result_print(r, stderr);
+    if (!bad && !result_get(r, "vm.exec.exit_status", &status))
+        bad = fail(d, "exec: --set vm.exec.* took the program away");
+    result_free(r);
+    conf_free(conf);
+    free(text);
+    free(machine);
+    return bad ? -1 : (int)status;
+}
+
+int cmd_exec(int argc, char **argv)
+{
+    struct exec_args a = {.machine = "",
+                          .memory = "4GiB",
+                          .pmem = "0B",
+                          .backing = "2MiB",
+                          .timing = "block",
+                          .policy = "",
+                          .out = "",
+                          .root = "",
+                          .env = "",
+                          .record = "",
+                          .vcpus = 1,
+                          .seed = 1};
+    const struct arg table[] = {
+        {"timing", 't', "MODEL", ARG_STRING, &a.timing, "functional, block or window [block]"},
+        {"machine", 'm', "NAME", ARG_STRING, &a.machine, "machine file, by name or path [the defaults]"},
+        {"policy", 'p', "NAME[:k=v,...]", ARG_STRING, &a.policy, "policy plugin with its options (quire policy list)"},
+        {"native", 0, NULL, ARG_FLAG, &a.native, "on the host itself: no nested tables"},
+        {"root", 0, "DIR", ARG_STRING, &a.root, "what it sees as /, and may write to [the current folder, read only]"},
+        {"env", 0, "WORDS", ARG_STRING, &a.env, "its environment: NAME=VALUE NAME=VALUE ..."},
+        {"memory", 0, "SIZE", ARG_STRING, &a.memory, "guest-physical memory [4GiB]"},
+        {"pmem", 0, "SIZE", ARG_STRING, &a.pmem, "virtual NVDIMM, seen as /dev/pmem0 [0B]"},
+        {"backing", 0, "SIZE", ARG_STRING, &a.backing, "largest nested page: 4KiB, 2MiB or 1GiB [2MiB]"},
+        {"vcpus", 0, "N", ARG_UINT, &a.vcpus, "virtual CPUs [1]"},
+        {"seed", 0, "N", ARG_UINT, &a.seed, "seed of all random streams [1]"},
+        {"max-instructions", 0, "N", ARG_UINT, &a.max_instructions, "end after that many, with status 124 [no limit]"},
+        {"record", 0, "FILE", ARG_STRING, &a.record, "write a trace of all its accesses"},
+        {"check", 0, NULL, ARG_FLAG, &a.check, "golden models on"},
+        {"set", 0, "KEY=VALUE", ARG_SETS, &a.set,
+         "any key of an experiment file (machine.imc.wpq_entries=4); may be given many times"},
+        {"stats", 0, NULL, ARG_FLAG, &a.stats, "print what the machine counted to standard error at the end"},
+        {"out", 'o', "DIR", ARG_STRING, &a.out, "write a run directory below DIR"},
+        {0},
+    };
+    const struct args about = {
+        "quire exec [OPTION]... PROGRAM [ARGUMENT]...",
+        "Runs a static x86-64 Linux program in a VM of a simulated machine. Its standard streams are\n"
+        "quire's, its exit status is quire's (128 + N after signal N).",
+        table, "Example:\n  quire exec --timing window -m cascade-lake-2s --stats ./hello world\n"};
+    const char *word[256];
+    struct diag d = {0};
+    int n = args_parse_program(&about, argc, argv, word, 256, &d);
+    if (n == ARGS_HELP)
+        return EXIT_DONE;
+    if (n == 0)
+        fail(&d, "exec: found no program, expected a file (quire exec --help)");
+    int status = n > 0 ? exec(&a, (char **)word, n, &d) : -1;
+    return status < 0 ? args_complain(&d) : status;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What the commands that make one run out of their options share. */
+#ifndef QUIRE_CLI_POINT_H
+#define QUIRE_CLI_POINT_H
+
+#include "sim/base/conf.h"
+#include "sim/machine/result.h"
+
+#include <stdio.h>
+
+/* "name:k=v,k=v" as a policy section of an experiment file. */
+void point_add_policy(FILE *f, const char *spec);
+/* "KEY=VALUE" of --set. */
+int point_set(struct conf *conf, const char *text, struct diag *d);
+/* The result as a run directory below out, whose name goes to standard error. */
+int point_write(const struct conf *conf, const struct result *r, const char *out, struct diag *d);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside programs in a VM: what the bus, the scheduler and the processes share. */
+#ifndef QUIRE_GUEST_EXEC_INT_H
+#define QUIRE_GUEST_EXEC_INT_H
+
+#include "sim/guest/exec.h"
+
+/* exec_bus.c */
+extern const struct x86_bus exec_bus;
+/* What is left in the buffers of non-temporal stores leaves. */
+void exec_drain_wc(struct exec_cpu *c);
+int exec_page_fault(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *d);
+/* One record of the trace that is written, if one is. */
+void exec_note(struct exec_cpu *c, uint32_t kind, uint64_t addr, uint32_t size);
+
+/* exec_sched.c */
+int exec_run(struct vcpu *v, ps_t until_ps, struct diag *d);
+void thread_ready(struct thread *t);
+/* The processor has no thread any more; the thread keeps its registers. */
+void exec_switch_out(struct exec_cpu *c);
+
+#endif
