@@ -300,6 +300,15 @@ void x86_set_rflags(struct x86_cpu *cpu, uint64_t rflags);
 /* The time-stamp counter now. */
 uint64_t x86_tsc(struct x86_cpu *cpu);
 
+/* The image that FXSAVE writes (SDM volume 1, 10.5.1), without its last 96 bytes, which are software's. is_64bit: as
+ * FXSAVE64. x86_fx_load: -1, with nothing changed, if it has MXCSR bits that do not exist. */
+#define X86_FX_BYTES 416u
+void x86_fx_save(const struct x86_state *s, bool is_64bit, uint8_t image[X86_FX_BYTES]);
+int x86_fx_load(struct x86_state *s, bool is_64bit, const uint8_t image[X86_FX_BYTES]);
+
+/* EDX of CPUID leaf 1. */
+uint32_t x86_cpuid_1_edx(void);
+
 /* For bus members: the fault of an access at the processor's privilege. Returns X86_BUS_FAULT. */
 enum x86_bus_status x86_page_fault(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, bool is_present);
 

@@ -194,55 +194,32 @@ static X86_OP(frstor)
 
 /* ---- FXSAVE: bytes 416..511 are software's ---- */
 
-#define FX_BYTES 416u
-
-static void fx_pointers(const struct x86_cpu *cpu, bool is_64bit, uint8_t *image)
+void x86_fx_save(const struct x86_state *s, bool is_64bit, uint8_t image[X86_FX_BYTES])
 {
-    const struct x86_x87 *f = &cpu->state.x87;
-    memset(image + 8, 0, 16);
-    memcpy(image + 8, &f->fip, is_64bit ? 8 : 4);
-    memcpy(image + 16, &f->fdp, is_64bit ? 8 : 4);
-}
-static X86_OP(fxsave)
-{
-    struct x86_x87 *f = &cpu->state.x87;
-    uint8_t image[FX_BYTES] = {0};
-    uint64_t gva = x86_address(cpu, op);
-    uint32_t mxcsr = cpu->state.mxcsr | (_mm_getcsr() & 0x3f), mask = MXCSR_MASK;
-    if (is_off(cpu))
-        return x86_raise(cpu, op, X86_NM);
-    if (gva & 15)
-        return x86_raise(cpu, op, X86_GP);
-    put16(image, f->cw);
-    put16(image + 2, f->sw);
+    struct x86_x87 f = s->x87;
+    uint32_t mask = MXCSR_MASK;
+    memset(image, 0, X86_FX_BYTES);
+    put16(image, f.cw);
+    put16(image + 2, f.sw);
     for (uint32_t i = 0; i < 8; i++)
-        image[4] |= (uint8_t)((~f->tw >> 2 * i & 1) << i);
-    put16(image + 6, f->fop);
-    fx_pointers(cpu, op->flags & X86F_REXW, image);
-    memcpy(image + 24, &mxcsr, 4);
+        image[4] |= (uint8_t)((~f.tw >> 2 * i & 1) << i);
+    put16(image + 6, f.fop);
+    memcpy(image + 8, &f.fip, is_64bit ? 8 : 4);
+    memcpy(image + 16, &f.fdp, is_64bit ? 8 : 4);
+    memcpy(image + 24, &s->mxcsr, 4);
     memcpy(image + 28, &mask, 4);
     for (uint32_t i = 0; i < 8; i++)
-        memcpy(image + 32 + 16 * i, fpu_st(f, i), 10);
-    memcpy(image + 160, cpu->state.xmm, sizeof cpu->state.xmm);
-    if (!x86_probe_write(cpu, op, gva, 512) || !x86_store(cpu, op, gva, image, FX_BYTES))
-        return x86_stop(cpu, op);
-    return x86_next(op);
+        memcpy(image + 32 + 16 * i, fpu_st(&f, i), 10);
+    memcpy(image + 160, s->xmm, sizeof s->xmm);
 }
-static X86_OP(fxrstor)
+
+int x86_fx_load(struct x86_state *s, bool is_64bit, const uint8_t image[X86_FX_BYTES])
 {
-    struct x86_x87 *f = &cpu->state.x87;
-    uint8_t image[512];
-    uint64_t gva = x86_address(cpu, op);
+    struct x86_x87 *f = &s->x87;
     uint32_t mxcsr;
-    if (is_off(cpu))
-        return x86_raise(cpu, op, X86_NM);
-    if (gva & 15)
-        return x86_raise(cpu, op, X86_GP);
-    if (!x86_load(cpu, op, gva, image, 512))
-        return x86_stop(cpu, op);
     memcpy(&mxcsr, image + 24, 4);
     if (mxcsr & ~MXCSR_MASK)
-        return x86_raise(cpu, op, X86_GP);
+        return -1;
     f->cw = (get16(image) & 0x1f3f) | 0x40;
     f->sw = get16(image + 2);
     f->tw = 0;
@@ -250,14 +227,43 @@ static X86_OP(fxrstor)
         f->tw |= (uint16_t)((image[4] >> i & 1 ? 0 : 3u) << 2 * i);
     f->fop = get16(image + 6) & 0x7ff;
     f->fip = f->fdp = 0;
-    memcpy(&f->fip, image + 8, op->flags & X86F_REXW ? 8 : 4);
-    memcpy(&f->fdp, image + 16, op->flags & X86F_REXW ? 8 : 4);
+    memcpy(&f->fip, image + 8, is_64bit ? 8 : 4);
+    memcpy(&f->fdp, image + 16, is_64bit ? 8 : 4);
     fpu_summarize(f);
     for (uint32_t i = 0; i < 8; i++)
         memcpy(fpu_st(f, i), image + 32 + 16 * i, 10);
-    memcpy(cpu->state.xmm, image + 160, sizeof cpu->state.xmm);
-    cpu->state.mxcsr = mxcsr;
-    _mm_setcsr(mxcsr | 0x1f80);
+    memcpy(s->xmm, image + 160, sizeof s->xmm);
+    s->mxcsr = mxcsr;
+    return 0;
+}
+
+static X86_OP(fxsave)
+{
+    uint8_t image[X86_FX_BYTES];
+    uint64_t gva = x86_address(cpu, op);
+    if (is_off(cpu))
+        return x86_raise(cpu, op, X86_NM);
+    if (gva & 15)
+        return x86_raise(cpu, op, X86_GP);
+    cpu->state.mxcsr |= _mm_getcsr() & 0x3f;
+    x86_fx_save(&cpu->state, op->flags & X86F_REXW, image);
+    if (!x86_probe_write(cpu, op, gva, 512) || !x86_store(cpu, op, gva, image, X86_FX_BYTES))
+        return x86_stop(cpu, op);
+    return x86_next(op);
+}
+static X86_OP(fxrstor)
+{
+    uint8_t image[512];
+    uint64_t gva = x86_address(cpu, op);
+    if (is_off(cpu))
+        return x86_raise(cpu, op, X86_NM);
+    if (gva & 15)
+        return x86_raise(cpu, op, X86_GP);
+    if (!x86_load(cpu, op, gva, image, 512))
+        return x86_stop(cpu, op);
+    if (x86_fx_load(&cpu->state, op->flags & X86F_REXW, image))
+        return x86_raise(cpu, op, X86_GP);
+    _mm_setcsr(cpu->state.mxcsr | 0x1f80);
     return x86_next(op);
 }
 

@@ -24,6 +24,11 @@
 #define CPUID_81_ECX (1u << 0 | 1u << 5 | 1u << 8)
 #define CPUID_81_EDX ((CPUID_1_EDX & 0x0183f3ffu) | 1u << 11 | 1u << 20 | 1u << 26 | 1u << 27 | 1u << 29)
 
+uint32_t x86_cpuid_1_edx(void)
+{
+    return CPUID_1_EDX;
+}
+
 struct cpuid {
     uint32_t a, b, c, d;
 };

@@ -74,6 +74,7 @@ struct thread *thread_new(struct process *p, const struct x86_state *regs)
     x->thread = xrealloc(x->thread, (x->n_threads + 1) * sizeof(struct thread *));
     x->thread[x->n_threads++] = t;
     x->stats.threads++;
+    linux_thread_start(t);
     thread_ready(t);
     return t;
 }
@@ -206,6 +207,8 @@ int exec_finish(struct exec *x, struct diag *d)
 {
     for (uint32_t i = 0; i < x->vm->n_vcpus; i++)
         x->stats.instructions += x->cpu[i].x86.instructions;
+    if (x->conf.console && x->os)
+        linux_report(x, stderr);
     int bad = x->record ? trace_writer_finish(x->record, d) : 0;
     x->record = NULL;
     return bad;

@@ -168,8 +168,9 @@ void thread_wait_retry(struct thread *t, uint64_t key, ps_t until_ps);
 uint32_t exec_wake(struct exec *x, uint64_t key, uint32_t n);
 /* Moves at most n threads that wait for key to wait for another. */
 uint32_t exec_requeue(struct exec *x, uint64_t key, uint32_t n, uint64_t to);
-/* A waiting thread goes on at once with this in RAX (a signal). */
-void thread_interrupt(struct thread *t, int64_t result);
+/* A waiting thread goes on at once (a signal): its system call returns result, or, if it may and is one that is made
+ * again when woken, is made again. */
+void thread_interrupt(struct thread *t, int64_t result, bool may_retry);
 /* Gives the rest of its slice away. */
 void thread_yield(struct thread *t);
 

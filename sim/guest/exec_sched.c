@@ -124,11 +124,11 @@ uint32_t exec_requeue(struct exec *x, uint64_t key, uint32_t n, uint64_t to)
     return moved;
 }
 
-void thread_interrupt(struct thread *t, int64_t result)
+void thread_interrupt(struct thread *t, int64_t result, bool may_retry)
 {
     if (t->state != THREAD_WAITING)
         return;
-    t->will_retry = false;
+    t->will_retry &= may_retry;
     wake(t, result);
 }
 

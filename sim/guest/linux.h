@@ -28,6 +28,8 @@ void linux_unsupported(struct thread *t, const uint8_t *bytes, uint32_t n);
 /* Before a thread goes on: pending signals. May end it. */
 void linux_resume(struct thread *t);
 
+/* A thread begins: t->os. */
+void linux_thread_start(struct thread *t);
 /* The thread is over: wakes who waits for its clear_child_tid, frees t->os. */
 void linux_thread_end(struct thread *t);
 /* The process is over: closes files, frees p->os, tells the parent. */
