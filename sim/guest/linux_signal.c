@@ -16,7 +16,8 @@
 /* ---- the frame (Linux, arch/x86/include/uapi/asm/{sigcontext,ucontext,siginfo}.h) ---- */
 
 struct sigcontext_64 {
-    uint64_t r8, r9, r10, r11, r12, r13, r14, r15, di, si, bp, bx, dx, ax, cx, sp, ip, flags;
+    uint64_t gpr[16]; /* in register_order */
+    uint64_t ip, flags;
     uint16_t cs, gs, fs, ss;
     uint64_t err, trapno, oldmask, cr2, fpstate, reserved[8];
 };
@@ -50,10 +51,9 @@ static void fill_frame(struct thread *t, const struct x86_state *s, const struct
 {
     const struct linux_thread *os = t->os;
     const struct action *act = &os_of(t)->action[d->signal];
-    uint64_t *to = &f->uc.regs.r8;
     *f = (struct signal_frame){.pretcode = act->restorer};
     for (uint32_t i = 0; i < N_ELEMS(register_order); i++)
-        to[i] = s->gpr[register_order[i]];
+        f->uc.regs.gpr[i] = s->gpr[register_order[i]];
     f->uc.stack_sp = os->altstack;
     f->uc.stack_size = os->altstack_bytes;
     f->uc.stack_flags = os->altstack_bytes ? 0 : SS_DISABLE;
@@ -118,9 +118,8 @@ static int64_t sys_rt_sigreturn(struct thread *t, const uint64_t a[6])
         process_end(t->process, SIGSEGV, t->vcpu);
         return SYS_NONE;
     }
-    const uint64_t *from = &f.uc.regs.r8;
     for (uint32_t i = 0; i < N_ELEMS(register_order); i++)
-        s->gpr[register_order[i]] = from[i];
+        s->gpr[register_order[i]] = f.uc.regs.gpr[i];
     s->rip = f.uc.regs.ip;
     x86_set_rflags(&thread_cpu(t)->x86, f.uc.regs.flags | X86_IF);
     os->blocked = f.uc.mask & ~ALWAYS;

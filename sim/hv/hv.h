@@ -222,8 +222,8 @@ int hv_store(struct vcpu *v, uint64_t gva, const void *data, uint32_t len);
 /* The same, with the host-physical address that it reached. */
 int hv_store_at(struct vcpu *v, uint64_t gva, const void *data, uint32_t len, uint64_t *hpa);
 int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op);
-/* Bytes of a non-temporal store within one line, which wait in a buffer of the core until hv_ntstore() of the line. Memory
- * has them at once. */
+/* Bytes of a non-temporal store within one line, which wait in a buffer of the core until hv_ntstore() of the line.
+ * Memory has them at once. */
 int hv_nt_bytes(struct vcpu *v, uint64_t gva, const void *data, uint32_t len, uint64_t *hpa);
 /* A non-temporal store of a whole line; data (64 bytes) may be NULL. */
 int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data);

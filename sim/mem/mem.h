@@ -140,7 +140,8 @@ void frame_store64(struct mem *m, uint64_t hpa, uint64_t value);
 /* Any bytes within one frame. */
 void frame_read(const struct mem *m, uint64_t hpa, void *buf, size_t len);
 void frame_write(struct mem *m, uint64_t hpa, const void *buf, size_t len);
-/* The 4096 bytes themselves of a frame of DRAM; they stay where they are until the frame is freed or becomes symbolic. */
+/* The 4096 bytes themselves of a frame of DRAM; they stay where they are until the frame is freed or becomes symbolic.
+ */
 uint8_t *frame_bytes(struct mem *m, uint64_t mfn);
 /* Makes the frame the page that id stands for; id 0 is the zero page; ids are below 2^61. */
 void frame_set_symbol(struct mem *m, uint64_t mfn, uint64_t id);
