@@ -24,8 +24,9 @@ struct core_conf {
     uint64_t store_miss_ps; /* a store that missed holds the head of the store buffer so long */
     uint64_t sfence_cycles, mfence_cycles; /* fences that have nothing to wait for */
     uint64_t flush_cycles;                 /* issue of a flush */
-    uint64_t clflush_ps, clflushopt_ps;    /* how long one holds the head of the store buffer; CLWB of a dirty line
-                                              as CLFLUSHOPT */
+    /* How long one holds the head of the store buffer; CLWB only if its line is dirty; of
+     * persistent memory longer, as its queue takes lines more slowly. */
+    uint64_t clflush_ps, clflushopt_ps, clwb_ps, clwb_pmem_ps;
 };
 extern const struct conf_key core_keys[];
 

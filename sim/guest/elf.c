@@ -16,6 +16,8 @@
 
 /* PVH's entry point (Xen's public header elfnote.h). */
 #define NOTE_PVH_ENTRY 18u
+/* How far a function without a size, as assembly has them, is taken to reach. */
+#define NAMELESS_BYTES 256u
 
 static int read_all(const char *path, uint8_t **bytes, uint64_t *n, struct diag *d)
 {
@@ -251,5 +253,5 @@ const struct elf_symbol *elf_symbol_at(const struct elf *e, uint64_t address, ui
         return NULL;
     const struct elf_symbol *s = &e->symbol[lo - 1];
     *offset = address - s->value;
-    return s->bytes == 0 || *offset < s->bytes ? s : NULL;
+    return *offset < (s->bytes ? s->bytes : NAMELESS_BYTES) ? s : NULL;
 }

@@ -396,11 +396,13 @@ static int translate(struct vcpu *v, uint64_t gva, enum cache_op op, struct mmu_
 }
 
 /* How long a flush holds the head of the store buffer. */
-static ps_t flush_hold(const struct core *core, enum flush_op op, bool was_dirty)
+static ps_t flush_hold(const struct core *core, enum flush_op op, bool was_dirty, bool is_pmem)
 {
     if (op == FLUSH_CLFLUSH)
         return core->conf.clflush_ps;
-    return op == FLUSH_CLFLUSHOPT || was_dirty ? core->conf.clflushopt_ps : 0;
+    if (op == FLUSH_CLFLUSHOPT)
+        return core->conf.clflushopt_ps;
+    return !was_dirty ? 0 : is_pmem ? core->conf.clwb_pmem_ps : core->conf.clwb_ps;
 }
 
 int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
@@ -420,7 +422,7 @@ int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
     if (*write_backs != before) { /* the line holds a buffer until the controller has it */
         core_hold_buffer(core, done);
     }
-    ps_t hold = flush_hold(core, op, *write_backs != before);
+    ps_t hold = flush_hold(core, op, *write_backs != before, r.value & TLB_PMEM);
     if (hold)
         core_store_held(core, start + hold, hold);
     if (op == FLUSH_CLFLUSH) /* ordered with every other store and CLFLUSH */

@@ -104,6 +104,7 @@ Test(pmem, a_hint_that_drains_nothing_is_caught)
                               .guest_levels = 4,
                               .trace = "",
                               .generator = "log-append",
+                              .program = "",
                               .format = "",
                               .accesses = 50,
                               .footprint_bytes = MIB,
@@ -262,7 +263,7 @@ Test(run, bad_input_is_one_line)
 {
     static const char *const cases[][2] = {
         {"vm \"a\" { generator = \"zpf\" }", "did you mean 'zipf'"},
-        {"vm \"a\" { }", "expected either `trace` or `generator`"},
+        {"vm \"a\" { }", "expected one of `trace`, `generator` and `program`"},
         {"vm \"a\" { trace = \"/nonexistent\" }", "/nonexistent"},
         {"vm \"a\" { generator = \"zipf\" node = 9 }", "the machine has 1"},
         {"vm \"a\" { generator = \"random\" memory = \"4MiB\" footprint = \"1GiB\" }", "has used all"},
