@@ -3,6 +3,7 @@
 #include "sim/base/bench.h"
 
 #include "sim/cli/args.h"
+#include "sim/cli/bench_cpu.h"
 #include "sim/cli/commands.h"
 #include "sim/base/types.h"
 #include "sim/imc/bench.h"
@@ -18,7 +19,8 @@ static const struct {
     const char *name;
     int (*run)(struct bench *b);
 } benches[] = {
-    {"replay", bench_replay}, {"mrc", bench_mrc}, {"trace", bench_trace}, {"imc", bench_imc}, {"nvdimm", bench_nvdimm},
+    {"replay", bench_replay}, {"mrc", bench_mrc},       {"trace", bench_trace},
+    {"imc", bench_imc},       {"nvdimm", bench_nvdimm}, {"cpu", bench_cpu},
 };
 
 static void print_table(const struct bench *b)
@@ -56,7 +58,7 @@ int cmd_bench(int argc, char **argv)
         {"json", 0, NULL, ARG_FLAG, &json, "print JSON"},
         {0},
     };
-    const struct args a = {"quire bench [replay|mrc|trace|imc|nvdimm]... [OPTION]...",
+    const struct args a = {"quire bench [replay|mrc|trace|imc|nvdimm|cpu]... [OPTION]...",
                            "Measures how fast the simulator runs on this host, in user time of one thread.", table,
                            NULL};
     const char *word[8];
@@ -69,7 +71,7 @@ int cmd_bench(int argc, char **argv)
         while (k < N_ELEMS(benches) && strcmp(benches[k].name, word[i]) != 0)
             k++;
         if (k == N_ELEMS(benches))
-            n = fail(&d, "bench: found '%s', expected replay, mrc, trace, imc or nvdimm", word[i]);
+            n = fail(&d, "bench: found '%s', expected replay, mrc, trace, imc, nvdimm or cpu", word[i]);
     }
     if (n < 0 || !(scale > 0)) {
         if (n >= 0)

@@ -77,8 +77,27 @@ X86_OP(imul3)
     return x86_next(op);
 }
 
+/* The forms that compilers use most: registers of 64 and 32 bits. */
+#define IMUL_REG(T, S)                                                                                                 \
+    static inline void imul_reg_##T(struct x86_cpu *cpu, const struct x86_op *op)                                      \
+    {                                                                                                                  \
+        S r, a = (S)R(op->src, T), b = op->flags & X86F_IMM ? (S)op->imm : (S)R(op->dst, T);                           \
+        bool is_over = __builtin_mul_overflow(a, b, &r);                                                               \
+        R(op->dst, uint64_t) = (T)r;                                                                                   \
+        cpu->state.ax_flags = (uint16_t)(x86_szp((T)r, sizeof(T)) | (is_over ? FL_CF | FL_OF : 0));                    \
+    }
+IMUL_REG(uint64_t, int64_t)
+IMUL_REG(uint32_t, int32_t)
+
 X86_OP(imul)
 {
+    if (likely(!(op->flags & (X86F_MEM | X86F_MEM_DST)) && op->src != X86_NO_REG && op->size >= 4)) {
+        if (op->size == 8)
+            imul_reg_uint64_t(cpu, op);
+        else
+            imul_reg_uint32_t(cpu, op);
+        return X86_NEXT;
+    }
     /* One, two or three operands. */
     if (op->flags & X86F_MEM_DST || (op->src == X86_NO_REG && !(op->flags & X86F_MEM)))
         return x86_op_imul1(cpu, op);
@@ -91,6 +110,12 @@ X86_OP(div)
 {
     uint64_t d;
     uint32_t n = op->size;
+    if (likely(n == 8 && !(op->flags & X86F_MEM) && !cpu->state.gpr[X86_RDX] && (d = R(op->dst, uint64_t)))) {
+        uint64_t a = cpu->state.gpr[X86_RAX];
+        cpu->state.gpr[X86_RAX] = a / d;
+        cpu->state.gpr[X86_RDX] = a % d;
+        return X86_NEXT;
+    }
     if (!x86_get_rm(cpu, op, n, false, &d))
         return x86_stop(cpu, op);
     uint64_t lo = x86_cut(cpu->state.gpr[X86_RAX], n), hi = x86_cut(cpu->state.gpr[X86_RDX], n);

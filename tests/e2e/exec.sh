@@ -107,10 +107,10 @@ bad() { # bad TEXT ARGUMENT...
     [ "$(wc -l <e)" -eq 1 ] || die "$*: $(cat e)"
     grep -q -- "$text" e || die "$*: $(cat e)"
 }
-head -c 1000 ./kernels >cut
-echo text >text
-bad 'lie outside\|lies\|lie at\|broken' ./cut
-bad 'no ELF signature' ./text
+head -c 1000 ./kernels >cut.elf
+echo text >text.elf
+bad 'lie outside\|lies\|lie at\|broken' ./cut.elf
+bad 'no ELF signature' ./text.elf
 bad 'cannot be opened' ./nosuch
 bad 'dynamic' /bin/ls
 bad 'did you mean --timing' --timin block ./kernels

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QUIRE_CLI_BENCH_CPU_H
+#define QUIRE_CLI_BENCH_CPU_H
+
+#include "sim/base/bench.h"
+
+/* Million instructions a second of the programs in workloads/ under each timing model, on the default machine with EPT,
+ * and against qemu-x86_64 where that is installed. Needs the programs that `make` builds. */
+int bench_cpu(struct bench *b);
+
+#endif
