@@ -218,8 +218,9 @@ void exec_free(struct exec *x)
 {
     if (x->record)
         trace_writer_abort(x->record);
-    while (x->n_threads)
-        process_end(x->thread[0]->process, 0, &x->vm->vcpu[0]);
+    for (uint32_t i = 0; i < x->n_processes; i++)
+        if (!x->process[i]->is_dead)
+            process_end(x->process[i], 0, &x->vm->vcpu[0]);
     while (x->n_processes)
         process_free(x->process[0]);
     if (x->os)

@@ -251,7 +251,8 @@ void space_unmap(struct space *s, struct vcpu *v, uint64_t start, uint64_t end)
         for_pages(s, v, s->region[to].start, s->region[to].end, drop_page, NULL);
         to++;
     }
-    memmove(&s->region[from], &s->region[to], (s->n_regions - to) * sizeof *s->region);
+    if (to > from)
+        memmove(&s->region[from], &s->region[to], (s->n_regions - to) * sizeof *s->region);
     s->n_regions -= to - from;
 }
 
