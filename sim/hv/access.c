@@ -88,7 +88,7 @@ uint64_t hv_back(struct vcpu *v, uint64_t gpa, uint32_t access)
 /* What the caller does after an exit. */
 enum after { AFTER_RETRY, AFTER_SKIP, AFTER_EMULATE, AFTER_STOP };
 
-static void leave_guest(struct vcpu *v, ps_t at, uint64_t cycles)
+void hv_leave_guest(struct vcpu *v, ps_t at, uint64_t cycles)
 {
     struct hv *hv = v->vm->hv;
     struct core *c = &vcpu_cpu(v)->core;
@@ -172,7 +172,7 @@ static enum after violation(struct vcpu *v, const struct mmu_result *r)
     struct vm *vm = v->vm;
     struct hv *hv = vm->hv;
     struct ept_leaf leaf;
-    leave_guest(v, r->done_ps, hv->conf.exit_cycles + hv->conf.violation_cycles);
+    hv_leave_guest(v, r->done_ps, hv->conf.exit_cycles + hv->conf.violation_cycles);
     hv->stats.ept_violations++;
     struct quire_fault f = {
         .access = (r->access & EPT_R ? QUIRE_ACCESS_READ : 0) | (r->access & EPT_W ? QUIRE_ACCESS_WRITE : 0) |
@@ -198,7 +198,7 @@ static enum after violation(struct vcpu *v, const struct mmu_result *r)
 static enum after pml_full(struct vcpu *v, const struct mmu_result *r)
 {
     struct vm *vm = v->vm;
-    leave_guest(v, r->done_ps, vm->hv->conf.exit_cycles + PML_ENTRIES * vm->hv->conf.leaf_read_cycles);
+    hv_leave_guest(v, r->done_ps, vm->hv->conf.exit_cycles + PML_ENTRIES * vm->hv->conf.leaf_read_cycles);
     vm->hv->stats.pml_full_exits++;
     vm->pml_log = xrealloc(vm->pml_log, (vm->n_pml_log + vm->pml->n) * sizeof *vm->pml_log);
     memcpy(vm->pml_log + vm->n_pml_log, vm->pml->gpa, vm->pml->n * sizeof *vm->pml_log);
@@ -496,8 +496,7 @@ static int hint_hypercall(struct vcpu *v, uint32_t region)
     struct hv *hv = v->vm->hv;
     struct core *core = &vcpu_cpu(v)->core;
     ps_t done = 0;
-    leave_guest(v, core->now_ps, hv->conf.hypercall_cycles);
-    hv->stats.hypercalls++;
+    hv_exit(v, HV_EXIT_HYPERCALL);
     if (hv->plugins &&
         plugin_host_flush(hv->plugins, v->vm->index,
                           (struct quire_flush){.vcpu = v->index, .cpu = v->cpu, .region = region}, &done))

@@ -33,6 +33,8 @@ struct hv_conf {
     uint64_t exit_cycles;                        /* exit and entry, handled in the hypervisor's kernel */
     uint64_t violation_cycles;                   /* handling of an EPT violation on top: walk, lock, table edit */
     uint64_t hypercall_cycles;                   /* exit and entry of a hypercall */
+    uint64_t cpuid_cycles;                       /* the same of CPUID */
+    uint64_t port_out_cycles, port_in_cycles;    /* port I/O answered in the hypervisor's kernel */
     uint64_t user_exit_cycles;                   /* a trip to the user-space part and back, on top of the exit */
     uint64_t emulate_cycles;                     /* decode and emulate one instruction */
     uint64_t leaf_read_cycles, leaf_edit_cycles; /* software walk to a leaf; locked update of one */
@@ -48,6 +50,7 @@ enum power_outcome { POWER_ADR, POWER_ADR_FAILS, POWER_EADR };
 
 struct hv_stats {
     uint64_t exits, ept_violations, trace_faults, hint_faults, pml_full_exits, emulated, hypercalls;
+    uint64_t cpuid_exits, port_exits, user_exits;
     uint64_t shootdowns, shootdown_ipis, timers;
     uint64_t moves, move_retries, move_failures, moved_bytes;
 };
@@ -233,6 +236,22 @@ int hv_guest_flush(struct vcpu *v, uint32_t region);
 /* Guest-physical word, as the guest's kernel reads or writes its page tables: priced, faults in what is missing. */
 int hv_phys_store64(struct vcpu *v, uint64_t gpa, uint64_t value);
 uint64_t hv_phys_load64(const struct vm *vm, uint64_t gpa);
+
+/* An instruction that always leaves the guest, answered at once: charges the exit, counts it. */
+enum hv_exit {
+    HV_EXIT_CPUID,
+    HV_EXIT_HYPERCALL,
+    HV_EXIT_PORT_OUT, /* a device in the hypervisor's kernel */
+    HV_EXIT_PORT_IN,
+    HV_EXIT_USER, /* a device in the user-space part */
+    HV_N_EXITS
+};
+void hv_exit(struct vcpu *v, enum hv_exit why);
+/* Invalidations by the guest: of one page, and of all pages (a write of CR3) of the running space. INVLPG costs its
+ * cycles and does not leave the guest. */
+void hv_invlpg(struct vcpu *v, uint64_t gva);
+void hv_flush_space(struct vcpu *v);
+
 /* Moves a vCPU to another CPU. */
 void hv_vcpu_move(struct vcpu *v, uint32_t cpu);
 
@@ -251,6 +270,8 @@ uint64_t hv_back(struct vcpu *v, uint64_t gpa, uint32_t access);
 /* Invalidates the VM's translations on all CPUs that run it, from CPU cpu. */
 void hv_shootdown(struct hv *hv, struct vm *vm, uint32_t cpu);
 void hv_pmem_event(struct hv *hv, ps_t t);
+/* The guest stops at `at`, and its CPU spends that many cycles in the hypervisor. */
+void hv_leave_guest(struct vcpu *v, ps_t at, uint64_t cycles);
 /* Puts the hint page of a region into the given QUIRE_HINT_* mode. */
 int32_t hv_hint_mode(struct hv *hv, uint32_t cpu, struct vm *vm, uint32_t region, uint32_t mode);
 

@@ -27,7 +27,8 @@ struct figure {
     const char *unit;  /* "ns", "cycles", "GB/s", "1" */
     double published;  /* the number, or the middle of a published range */
     double low, high;  /* accepted: [low, high] */
-    char confidence;   /* 'A' architectural, exact; 'D' raw measurement; 'S' primary text */
+    char confidence;   /* 'A' architectural, exact; 'D' raw measurement; 'S' primary text; 'R' recalled
+                        * from a publication */
     enum figure_use use;
     validate_fn *measure;
     const char *source;
@@ -77,7 +78,8 @@ void validate_put(struct validate *v, const char *key, double value);
 void validate_point(struct validate *v, const char *plot, const char *line, double x, double y);
 
 validate_fn measure_cache_latency, measure_cache_geometry, measure_tlb_geometry, measure_tlb_latency;
-validate_fn measure_walks, measure_exits, measure_violation, measure_flush, measure_fence;
+validate_fn measure_walks, measure_walk_caches, measure_exits, measure_invlpg, measure_violation, measure_flush,
+    measure_fence;
 validate_fn measure_dram_idle, measure_dram_peak, measure_dram_threads, measure_dram_loaded, measure_dram_remote,
     measure_cxl;
 validate_fn measure_pmem_idle, measure_pmem_persist, measure_pmem_regions, measure_pmem_amplification;

@@ -11,6 +11,9 @@
 #define INSTLAT  "InstLatx64, GenuineIntel0050654/6/7"
 #define SDM      "Intel SDM volume 3, 4.5"
 #define BHARGAVA "Bhargava et al., ASPLOS 2008"
+#define VMEXIT   "kvm-unit-tests vmexit, Linux b7ffc44d5b2e"
+#define AMIT     "N. Amit, LKML and \"Page fracturing\", 2018"
+#define REVANC   "RevAnC (van Schaik et al., EuroSec 2017)"
 #define OPTANE   "OptaneStudy (Yang et al., FAST 2020)"
 #define MESS     "Mess (Esmaili-Dokht et al., MICRO 2024)"
 #define LENS     "LENS sweeps shipped with VANS (Wang et al., MICRO 2020)"
@@ -41,6 +44,8 @@ const struct figure validate_figures[] = {
     {7, "7.1g.ways", "translation", "STLB, 1 GiB ways", "1", EXACTLY(4), 'D', GIVEN, measure_tlb_geometry, INSTLAT},
     {8, "8.stlb", "translation", "L1 DTLB miss, STLB hit", "cycles", BETWEEN(9, 7, 11), 'D', CALIBRATED, measure_tlb_latency, INSTLAT},
     {9, "9.walk", "translation", "STLB miss, walk hits caches", "cycles", BETWEEN(28, 10, 35), 'D', CALIBRATED, measure_tlb_latency, INSTLAT},
+    {10, "10.pde", "translation", "last tables that walks start from", "1", BETWEEN(28, 12, 48), 'R', GIVEN, measure_walk_caches, REVANC},
+    {10, "10.pdpte", "translation", "page directories that walks start from", "1", BETWEEN(4, 2, 6), 'R', GIVEN, measure_walk_caches, REVANC},
     {22, "22.4", "translation", "native walk, 4 levels", "refs", EXACTLY(4), 'A', PREDICTED, measure_walks, SDM},
     {22, "22.5", "translation", "native walk, 5 levels", "refs", EXACTLY(5), 'A', PREDICTED, measure_walks, SDM},
     {23, "23.4x4", "translation", "nested walk, 4 guest levels, 4 nested", "refs", EXACTLY(24), 'A', PREDICTED, measure_walks, BHARGAVA},
@@ -48,6 +53,16 @@ const struct figure validate_figures[] = {
     {23, "23.4k2m", "translation", "nested walk, 4 KiB guest pages on 2 MiB", "refs", EXACTLY(19), 'A', PREDICTED, measure_walks, BHARGAVA},
     {23, "23.2m2m", "translation", "nested walk, 2 MiB guest pages on 2 MiB", "refs", EXACTLY(15), 'A', PREDICTED, measure_walks, BHARGAVA},
     {23, "23.1g1g", "translation", "nested walk, 1 GiB guest pages on 1 GiB", "refs", EXACTLY(8), 'A', PREDICTED, measure_walks, BHARGAVA},
+    {24, "24.cpuid", "exit", "CPUID, answered in the kernel", "cycles", WITHIN(1302, 15), 'S', GIVEN, measure_exits, VMEXIT},
+    {24, "24.vmcall", "exit", "hypercall", "cycles", WITHIN(1188, 15), 'S', GIVEN, measure_exits, VMEXIT},
+    {24, "24.outl", "exit", "port write, answered in the kernel", "cycles", WITHIN(1396.5, 15), 'S', GIVEN, measure_exits, VMEXIT},
+    {24, "24.inl", "exit", "port read, answered in the kernel", "cycles", WITHIN(2387, 15), 'S', GIVEN, measure_exits, VMEXIT},
+    {25, "25.inl", "exit", "port read, answered in user space", "cycles", WITHIN(6532.5, 20), 'S', CALIBRATED, measure_exits, VMEXIT},
+    {31, "31.invlpg", "translation", "INVLPG", "cycles", BETWEEN(250, 150, 350), 'S', GIVEN, measure_invlpg, AMIT},
+    {32, "32.4k4k", "translation", "lost with one page, 4 KiB guest pages on 4 KiB", "1", EXACTLY(0), 'S', PREDICTED, measure_invlpg, AMIT},
+    {32, "32.4k2m", "translation", "lost with one page, 4 KiB guest pages on 2 MiB", "1", EXACTLY(0), 'S', PREDICTED, measure_invlpg, AMIT},
+    {32, "32.2m2m", "translation", "lost with one page, 2 MiB guest pages on 2 MiB", "1", EXACTLY(0), 'S', PREDICTED, measure_invlpg, AMIT},
+    {32, "32.2m4k", "translation", "lost with one page, 2 MiB guest pages on 4 KiB", "1", EXACTLY(1), 'S', GIVEN, measure_invlpg, AMIT},
     {33, "33.violation", "exit", "EPT violation, end to end", "cycles", 1200, 1200, INFINITY, 'S', PREDICTED, measure_violation, "no public figure; more than the exit of row 24"},
     {37, "37.clflush", "flush", "CLFLUSH, throughput", "ns", BETWEEN(39.6, 35, 45), 'D', CALIBRATED, measure_flush, INSTLAT},
     {38, "38.clflushopt", "flush", "CLFLUSHOPT, throughput", "ns", BETWEEN(25.5, 23, 28), 'D', CALIBRATED, measure_flush, INSTLAT},

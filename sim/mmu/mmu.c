@@ -5,6 +5,7 @@
 #include "sim/mmu/walk.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define K(field) offsetof(struct mmu_conf, field)
 /* Defaults: Skylake-SP / Cascade Lake, InstLatx64 (numbers.md rows 5-8); paging-structure caches are of the order that
@@ -28,6 +29,10 @@ const struct conf_key mmu_keys[] = {
      "L1 TLB miss that hits the second level, in core cycles"},
     {"walk_cycles", CONF_UINT, K(walk_cycles), "18", 0, 1000, NULL,
      "from a miss of all TLBs to the walk's first reference, in core cycles (InstLatx64: 10 to 35 in all if it hits)"},
+    {"invlpg_cycles", CONF_UINT, K(invlpg_cycles), "250", 0, 100000, NULL,
+     "INVLPG, in core cycles (N. Amit, LKML: about 250)"},
+    {"page_fracturing", CONF_BOOL, K(fracturing), "true", 0, 0, NULL,
+     "INVLPG drops all of a VM's translations when one of its large pages was cached in pieces (N. Amit, 2018)"},
     {"paging_structure_caches", CONF_BOOL, K(psc_on), "true", 0, 0, NULL, "walks start from cached table addresses"},
     {"pde_cache", CONF_UINT, K(psc_pde), "32", PSC_WAYS, 4096, NULL, "entries that lead to a last-level table"},
     {"pdpte_cache", CONF_UINT, K(psc_pdpte), "4", PSC_WAYS, 4096, NULL, "entries that lead to a page directory"},
@@ -47,6 +52,7 @@ const struct stat_desc mmu_stat_desc[] = {
     {"guest_faults", STAT_COUNT, "1", "walks that ended in a guest page fault"},
     {"ept_violations", STAT_COUNT, "1", "walks that ended in an EPT violation"},
     {"invalidations", STAT_COUNT, "1", "INVEPT, INVVPID and INVLPG"},
+    {"fracture_flushes", STAT_COUNT, "1", "INVLPG that dropped everything, as a large page was cached in pieces"},
     {"pml_logged", STAT_COUNT, "pages", "pages written to the page-modification log"},
 };
 STATS_COMPLETE(struct mmu_stats, mmu_stat_desc);
@@ -226,44 +232,77 @@ static void drop_keys(uint64_t *key, uint64_t *lru, uint64_t sets, uint32_t ways
             }
 }
 
-static void flush_matching(struct mmu *m, uint64_t mask, uint64_t want)
+/* Drops what matches in the arrays: linear and combined mappings; and, if nested, what leads to the VM's nested tables.
+ */
+static void flush_matching(struct mmu *m, uint64_t mask, uint64_t want, bool nested)
 {
     struct tlb *t[] = {&m->dtlb_4k, &m->dtlb_2m, &m->dtlb_1g, &m->itlb_4k, &m->itlb_2m, &m->stlb, &m->stlb_1g};
-    m->stats.invalidations++;
     for (size_t i = 0; i < N_ELEMS(t); i++)
         if (t[i]->is_used)
             drop_keys(t[i]->key, t[i]->lru, t[i]->set_mask + 1, t[i]->ways, t[i]->stride, mask, want);
     for (uint32_t i = 0; i < PSC_KINDS; i++) {
         struct psc *p[2] = {&m->guest_psc[i], &m->ept_psc[i]};
-        for (int side = 0; side < 2; side++)
+        for (int side = 0; side < 1 + nested; side++)
             drop_keys(p[side]->key, p[side]->lru, p[side]->set_mask + 1, PSC_WAYS, PSC_WAYS, mask, want);
     }
 }
 
 void mmu_flush_vm(struct mmu *m, uint32_t vm)
 {
-    if (vm == UINT32_MAX)
-        flush_matching(m, 0, 0);
-    else
-        flush_matching(m, 0xff00, (uint64_t)(vm + 1) << 8);
+    m->stats.invalidations++;
+    if (vm == UINT32_MAX) {
+        flush_matching(m, 0, 0, true);
+        memset(m->fractured, 0, sizeof m->fractured);
+    } else {
+        flush_matching(m, 0xff00, (uint64_t)(vm + 1) << 8, true);
+        m->fractured[(vm + 1) >> 6 & 3] &= ~(1ull << ((vm + 1) & 63));
+    }
 }
 
 void mmu_flush_space(struct mmu *m, uint32_t asid)
 {
-    flush_matching(m, 0xffff, asid);
+    m->stats.invalidations++;
+    flush_matching(m, 0xffff, asid, false);
+}
+
+/* The entry of one page in each array. */
+static void drop_page(struct mmu *m, uint32_t asid, uint64_t gva)
+{
+    struct tlb *t[] = {&m->dtlb_4k, &m->dtlb_2m, &m->dtlb_1g, &m->itlb_4k,
+                       &m->itlb_2m, &m->stlb,    &m->stlb,    &m->stlb_1g};
+    static const uint32_t level[] = {0, 1, 2, 0, 1, 0, 1, 2};
+    for (size_t i = 0; i < N_ELEMS(t); i++) {
+        uint64_t set = gva >> LEVEL_SHIFT(level[i]) & t[i]->set_mask, at = set * t[i]->stride;
+        drop_keys(&t[i]->key[at], &t[i]->lru[set], 1, t[i]->ways, t[i]->stride, ~0ull, tlb_key(gva, level[i], asid));
+    }
+}
+
+/* Every piece of the 1 GiB around gva: what a large guest page there may have left, whatever its size was. */
+static void drop_pieces(struct mmu *m, uint32_t asid, uint64_t gva)
+{
+    struct tlb *t[] = {&m->dtlb_4k, &m->dtlb_2m, &m->itlb_4k, &m->itlb_2m, &m->stlb, &m->stlb};
+    static const uint32_t level[] = {0, 1, 0, 1, 0, 1};
+    for (size_t i = 0; i < N_ELEMS(t); i++) {
+        uint64_t mask = ~0ull << (17 + LEVEL_SHIFT(LEVEL_1G) - LEVEL_SHIFT(level[i])) | ((1ull << 17) - 1);
+        drop_keys(t[i]->key, t[i]->lru, t[i]->set_mask + 1, t[i]->ways, t[i]->stride, mask,
+                  tlb_key(gva, level[i], asid) & mask);
+    }
 }
 
 /* INVLPG drops all paging-structure entries of the space with the page (SDM volume 3, 4.10.4.1). */
 void mmu_flush_page(struct mmu *m, uint32_t asid, uint64_t gva)
 {
-    struct tlb *t[] = {&m->dtlb_4k, &m->dtlb_2m, &m->dtlb_1g, &m->itlb_4k,
-                       &m->itlb_2m, &m->stlb,    &m->stlb,    &m->stlb_1g};
-    static const uint32_t level[] = {0, 1, 2, 0, 1, 0, 1, 2};
+    bool fractured = m->fractured[asid >> 14 & 3] >> (asid >> 8 & 63) & 1;
     m->stats.invalidations++;
-    for (size_t i = 0; i < N_ELEMS(t); i++) {
-        uint64_t set = gva >> LEVEL_SHIFT(level[i]) & t[i]->set_mask, at = set * t[i]->stride;
-        drop_keys(&t[i]->key[at], &t[i]->lru[set], 1, t[i]->ways, t[i]->stride, ~0ull, tlb_key(gva, level[i], asid));
+    if (fractured && m->conf.fracturing) {
+        m->stats.fracture_flushes++;
+        flush_matching(m, 0xff00, asid & 0xff00, false);
+        m->fractured[asid >> 14 & 3] &= ~(1ull << (asid >> 8 & 63));
+        return;
     }
+    drop_page(m, asid, gva);
+    if (fractured)
+        drop_pieces(m, asid, gva);
     for (uint32_t i = 0; i < PSC_KINDS; i++) {
         struct psc *p = &m->guest_psc[i];
         drop_keys(p->key, p->lru, p->set_mask + 1, PSC_WAYS, PSC_WAYS, 0xffff, asid);

@@ -30,6 +30,8 @@ struct mmu_conf {
     uint64_t itlb_4k, itlb_4k_ways, itlb_2m, itlb_2m_ways;
     uint64_t stlb, stlb_ways, stlb_1g, stlb_1g_ways, stlb_cycles;
     uint64_t walk_cycles;                  /* before a walk's first reference */
+    uint64_t invlpg_cycles;                /* what INVLPG of a guest costs: charged by the caller */
+    uint64_t fracturing;                   /* INVLPG flushes all once a large guest page was cached in pieces */
     uint64_t psc_on;                       /* paging-structure caches */
     uint64_t psc_pde, psc_pdpte, psc_pml4; /* entries; PML5 entries share with PML4 */
 };
@@ -37,7 +39,7 @@ extern const struct conf_key mmu_keys[];
 
 struct mmu_stats {
     uint64_t dtlb_misses, itlb_misses, stlb_hits, walks, walk_refs, walk_ps;
-    uint64_t guest_faults, ept_violations, invalidations, pml_logged;
+    uint64_t guest_faults, ept_violations, invalidations, fracture_flushes, pml_logged;
 };
 extern const struct stat_desc mmu_stat_desc[];
 #define MMU_N_STATS (sizeof(struct mmu_stats) / sizeof(uint64_t))
@@ -101,6 +103,7 @@ struct mmu {
     ps_t stlb_ps, walk_start_ps;
     struct tlb dtlb_4k, dtlb_2m, dtlb_1g, itlb_4k, itlb_2m, stlb, stlb_1g;
     struct psc guest_psc[PSC_KINDS], ept_psc[PSC_KINDS];
+    uint64_t fractured[4]; /* bit asid >> 8: a large page of that VM was cached in pieces since the last full flush */
     struct mmu_stats stats;
 };
 
@@ -156,9 +159,16 @@ static inline enum mmu_status mmu_translate(struct mmu *m, const struct mmu_spac
     return mmu_translate_slow(m, s, gva, op, t, r);
 }
 
-/* INVEPT of one VM (all its spaces), or everything with vm = ~0; INVVPID/INVLPG of one page of one space. */
+/* Invalidations; their cost is the caller's to charge.
+ * INVEPT of one VM: all translations of all its spaces, and what is cached of its nested tables; everything with
+ * vm = ~0. */
 void mmu_flush_vm(struct mmu *m, uint32_t vm);
+/* INVVPID of one space, or a write of CR3: its translations; what is cached of the nested tables stays (SDM volume 3,
+ * 29.4.3.1). */
 void mmu_flush_space(struct mmu *m, uint32_t asid);
+/* INVLPG, or INVVPID of one address. If the VM has large pages that the TLB holds in pieces, the processor does not
+ * know how many pieces there are and drops all translations of the VM instead (N. Amit, "Page fracturing", 2018:
+ * measured on Intel, any address). */
 void mmu_flush_page(struct mmu *m, uint32_t asid, uint64_t gva);
 
 #endif

@@ -222,7 +222,10 @@ static enum mmu_status walk_both(struct walk *w, uint64_t gva, enum cache_op op,
     if (w->s->ept && (status = nested_walk(w, w->r->gpa, access, false, &n)) != MMU_OK)
         return status;
     /* The TLB holds the smaller of the two page sizes. */
-    *level = n.level < *level ? n.level : *level;
+    if (unlikely(n.level < *level)) {
+        *level = n.level;
+        w->m->fractured[w->s->asid >> 14 & 3] |= 1ull << (w->s->asid >> 8 & 63);
+    }
     mask = (1ull << LEVEL_SHIFT(*level)) - 1;
     bool writable = leaf & PTE_W && leaf & PTE_D && n.entry & EPT_W && n.entry & EPT_D;
     bool is_pmem = mem_region_at(w->m->mem, n.hpa)->kind == MEM_PMEM;

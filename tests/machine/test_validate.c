@@ -37,7 +37,7 @@ Test(validate, every_key_is_unique_and_begins_with_its_row)
         const struct figure *f = &validate_figures[i];
         cr_expect_eq(strtoul(f->key, NULL, 10), f->row, "%s", f->key);
         cr_expect(f->low <= f->published && f->published <= f->high, "%s", f->key);
-        cr_expect(strchr("ADS", f->confidence) != NULL, "%s", f->key);
+        cr_expect(strchr("ADSR", f->confidence) != NULL, "%s", f->key);
         for (uint32_t k = 0; k < i; k++)
             cr_expect_str_neq(f->key, validate_figures[k].key);
     }
