@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A B+-tree on persistent memory: nodes of 256 bytes (an XPLine), entries shifted in place, a flush for each line that an
- * insertion changed and one fence. Shows small random persistent writes: write amplification of the module, and lookups
- * that chase from node to node.      btree [KEYS] */
+/* A B+-tree on persistent memory: nodes of 256 bytes (an XPLine), entries shifted in place, a flush for each line that
+ * an insertion changed and one fence. Shows small random persistent writes: write amplification of the module, and
+ * lookups that chase from node to node.      btree [KEYS] */
 #include "workload.h"
 
 #define ORDER 14u

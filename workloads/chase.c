@@ -25,6 +25,7 @@ int main(int argc, char **argv)
         at = line[at];
     uint64_t spent = ticks() - start;
     printf("chase %llx\n", (unsigned long long)at);
-    fprintf(stderr, "chase: %.1f ticks a hop over %llu bytes\n", (double)spent / (double)hops, (unsigned long long)region);
+    fprintf(stderr, "chase: %.1f ticks a hop over %llu bytes\n", (double)spent / (double)hops,
+            (unsigned long long)region);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a flush costs alone and with a fence behind each, on a buffer that fits into the L1: a processor overlaps flushes,
- * but a fence waits for all of them. clwb + sfence takes 3 to 6 times as long as clwb alone on real machines.
+/* What a flush costs alone and with a fence behind each, on a buffer that fits into the L1: a processor overlaps
+ * flushes, but a fence waits for all of them. clwb + sfence takes 3 to 6 times as long as clwb alone on real machines.
  *      flushcost [BYTES [ROUNDS]] */
 #include "workload.h"
 

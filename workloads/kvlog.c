@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A key-value log on persistent memory: append a record, flush its lines, fence, then publish its length and flush that.
- * Shows what a durable append costs: two flush-and-fence rounds, bounded by the WPQ and the module.
- *      kvlog [RECORDS [VALUE_BYTES]] */
+/* A key-value log on persistent memory: append a record, flush its lines, fence, then publish its length and flush
+ * that. Shows what a durable append costs: two flush-and-fence rounds, bounded by the WPQ and the module. kvlog
+ * [RECORDS [VALUE_BYTES]] */
 #include "workload.h"
 
 struct head {
@@ -35,6 +35,7 @@ int main(int argc, char **argv)
         sum = sum * 31 + r->key + r->value[bytes ? bytes - 1 : 0];
     }
     printf("kvlog %llx\n", (unsigned long long)sum);
-    fprintf(stderr, "kvlog: %.0f ticks an append of %llu bytes\n", (double)spent / (double)n, (unsigned long long)bytes);
+    fprintf(stderr, "kvlog: %.0f ticks an append of %llu bytes\n", (double)spent / (double)n,
+            (unsigned long long)bytes);
     return 0;
 }

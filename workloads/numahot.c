@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads that each have a hot set of their own inside memory that the first one touched. Shows NUMA placement: on several
- * nodes all but one thread work on remote pages until a policy moves their hot sets.
- *      numahot [THREADS [BYTES_EACH [ACCESSES]]] */
+/* Threads that each have a hot set of their own inside memory that the first one touched. Shows NUMA placement: on
+ * several nodes all but one thread work on remote pages until a policy moves their hot sets. numahot [THREADS
+ * [BYTES_EACH [ACCESSES]]] */
 #include "workload.h"
 
 #include <pthread.h>
@@ -28,8 +28,8 @@ static void *run(void *arg)
 
 int main(int argc, char **argv)
 {
-    uint64_t n = number(argc, argv, 1, 4), bytes = number(argc, argv, 2, 1 << 20), accesses = number(argc, argv, 3, 50000),
-             sum = 0;
+    uint64_t n = number(argc, argv, 1, 4), bytes = number(argc, argv, 2, 1 << 20),
+             accesses = number(argc, argv, 3, 50000), sum = 0;
     pthread_t thread[64];
     struct work work[64];
     if (n < 1 || n > 64 || bytes < 10)

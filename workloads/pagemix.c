@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Pages of known content: a share of zero pages, of pages of one repeated byte, of duplicates of a few originals, the rest
- * unique. Shows what page sharing and compression can find, and nothing that they cannot.
- *      pagemix [PAGES [ZERO% [PATTERN% [DUPLICATE%]]]] */
+/* Pages of known content: a share of zero pages, of pages of one repeated byte, of duplicates of a few originals, the
+ * rest unique. Shows what page sharing and compression can find, and nothing that they cannot. pagemix [PAGES [ZERO%
+ * [PATTERN% [DUPLICATE%]]]] */
 #include "workload.h"
 
 int main(int argc, char **argv)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A working set that changes: each phase works on another part of the region, of another size. Shows how fast a policy that
- * watches (working-set estimation, tiering) notices.      phases [BYTES [PHASES [ACCESSES]]] */
+/* A working set that changes: each phase works on another part of the region, of another size. Shows how fast a policy
+ * that watches (working-set estimation, tiering) notices.      phases [BYTES [PHASES [ACCESSES]]] */
 #include "workload.h"
 
 int main(int argc, char **argv)

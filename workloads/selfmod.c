@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Code that rewrites itself: a function of one instruction, mov $n,%eax, whose constant is stored anew before each call.
- * Shows that decoded code follows its bytes, and what dropping it costs.      selfmod [ROUNDS] */
+/* Code that rewrites itself: a function of one instruction, mov $n,%eax, whose constant is stored anew before each
+ * call. Shows that decoded code follows its bytes, and what dropping it costs.      selfmod [ROUNDS] */
 #include "workload.h"
 
 int main(int argc, char **argv)

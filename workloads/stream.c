@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The triad of STREAM (McCalpin 1995): two loads, a store, no dependence. Shows bandwidth: of the caches while the arrays
- * fit, of the controllers beyond.      stream [BYTES [ROUNDS]] */
+/* The triad of STREAM (McCalpin 1995): two loads, a store, no dependence. Shows bandwidth: of the caches while the
+ * arrays fit, of the controllers beyond.      stream [BYTES [ROUNDS]] */
 #include "workload.h"
 
 int main(int argc, char **argv)

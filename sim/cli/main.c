@@ -14,6 +14,7 @@ static const struct {
     const char *help;
 } commands[] = {
     {"run", cmd_run, "run an experiment file: its sweeps, its verdicts"},
+    {"crash", cmd_crash, "every image that a power failure may leave, judged by the program"},
     {"exec", cmd_exec, "a static x86-64 Linux program on a simulated machine"},
     {"replay", cmd_replay, "one run without an experiment file: a trace or a generator on a machine"},
     {"mrc", cmd_mrc, "miss-ratio curves of a trace"},

@@ -24,7 +24,8 @@ int main(void)
         "CREATE INDEX by_k ON t(k)",
         "SELECT count(*), sum(k), avg(x), min(v), max(v) FROM t",
         "UPDATE t SET x = x*1.5 WHERE k BETWEEN 100 AND 300",
-        "SELECT a.k, count(*), round(sum(b.x),3) FROM t a JOIN t b ON a.k=b.k WHERE a.id<50 GROUP BY a.k ORDER BY 2 DESC,1 "
+        "SELECT a.k, count(*), round(sum(b.x),3) FROM t a JOIN t b ON a.k=b.k WHERE a.id<50 GROUP BY a.k ORDER BY 2 "
+        "DESC,1 "
         "LIMIT 5",
         "DELETE FROM t WHERE v LIKE '%9 of%'",
         "SELECT count(*), total(length(v)), group_concat(substr(upper(v),1,5)) FROM t WHERE id%400=1",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Integer and floating-point kernels whose results print exactly: quicksort, sieve, matrix product, FFT, n-body, long double
- * sums, string formatting. */
+/* Integer and floating-point kernels whose results print exactly: quicksort, sieve, matrix product, FFT, n-body, long
+ * double sums, string formatting. */
 #include <complex.h>
 #include <math.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Signals as programs use them: a handler that repairs a fault, one on its own stack, setjmp out of one, masks, a pipe without
- * a reader, children and their statuses. */
+/* Signals as programs use them: a handler that repairs a fault, one on its own stack, setjmp out of one, masks, a pipe
+ * without a reader, children and their statuses. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <setjmp.h>

@@ -18,7 +18,8 @@ int main(void)
         uLongf a = 2 * n, b = n;
         if (compress2(packed, &a, in, n, level) || uncompress(out, &b, packed, a) || b != n || memcmp(in, out, n))
             return 1;
-        printf("level %d: %lu bytes, crc %08lx, adler %08lx\n", level, a, crc32(0, packed, (uInt)a), adler32(1, packed, (uInt)a));
+        printf("level %d: %lu bytes, crc %08lx, adler %08lx\n", level, a, crc32(0, packed, (uInt)a),
+               adler32(1, packed, (uInt)a));
     }
     return 0;
 }
