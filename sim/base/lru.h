@@ -39,4 +39,12 @@ static inline uint32_t lru_victim(uint64_t order, uint32_t n)
     return (uint32_t)(order >> 4 * (n - 1)) & 15;
 }
 
+/* Moves the victim of n ways to the front: lru_touch(order, lru_victim(order, n)) in a few steps. */
+static inline uint64_t lru_renew(uint64_t order, uint32_t n)
+{
+    uint32_t last = 4 * (n - 1);
+    uint64_t span = ~0ull >> (60 - last);
+    return (order & ~span) | (order << 4 & span) | (order >> last & 15);
+}
+
 #endif

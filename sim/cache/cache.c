@@ -198,7 +198,16 @@ static void l1_install(struct core_cache *p, struct pcache *l1, uint64_t line, u
         *l2 |= LINE_MODIFIED;
     }
     tags[way] = line << 3 | 4 | state;
-    l1->lru[set] = lru_touch(l1->lru[set], way);
+    l1->lru[set] = lru_renew(l1->lru[set], l1->ways);
+}
+
+void cache_foresee(const struct caches *c, uint32_t core, uint64_t line)
+{
+    const struct core_cache *p = &c->core[core];
+    const struct pcache *l2 = &p->l2;
+    uint64_t set = line & l2->set_mask, victim = l2->tag[set * l2->stride + lru_victim(l2->lru[set], l2->ways)];
+    llc_prefetch(c, p->socket, line);
+    llc_prefetch(c, p->socket, victim >> 3);
 }
 
 ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t)
@@ -217,6 +226,7 @@ ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op
             state = LINE_MODIFIED;
         }
         t += c->l2_ps;
+        l2->lru[set] = lru_touch(l2->lru[set], way);
     } else {
         p->stats.l2_misses++;
         way = lru_victim(l2->lru[set], l2->ways);
@@ -228,8 +238,8 @@ ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op
         if (victim & 4)
             l2_evict(c, p, victim, t);
         tags[way] = line << 3 | 4 | state;
+        l2->lru[set] = lru_renew(l2->lru[set], l2->ways);
     }
-    l2->lru[set] = lru_touch(l2->lru[set], way);
     /* The L1 copy is clean unless this is a store: a dirty L2 line stays the L2's business. */
     l1_install(p, l1, line, op == CACHE_WRITE ? LINE_MODIFIED : state == LINE_SHARED ? LINE_SHARED : LINE_EXCLUSIVE);
     return t;

@@ -164,6 +164,9 @@ static inline bool cache_l1_hit(struct caches *c, uint32_t core, uint64_t line, 
     return true;
 }
 
+/* An access to the line is near and will probably miss the L1: the host fetches what that will look at. */
+void cache_foresee(const struct caches *c, uint32_t core, uint64_t line);
+
 /* One access of a core to a line. */
 static inline ps_t cache_access(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t)
 {

@@ -108,7 +108,7 @@ static void data_fill(struct caches *c, uint32_t socket, uint8_t *set, uint64_t 
     }
     l->stats.fills++;
     *tag = tag_key(l, line) | state;
-    *lru = lru_touch(*lru, way);
+    *lru = lru_renew(*lru, l->ways);
 }
 
 /* ---- cores of a socket ---- */

@@ -330,11 +330,12 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
             asked = core_asked_ps(core, asked);
         done = cache_l1_miss(hv->caches, v->cpu, line, op, asked);
     }
-    bool is_local = mem_region_at(hv->mem, r.hpa)->node == cpu->node;
     core->stats.accesses++;
     vm->stats.accesses++;
-    vm->stats.local_accesses += is_local;
-    vm->stats.remote_accesses += !is_local;
+    if (likely(mem_region_at(hv->mem, r.hpa)->node == cpu->node))
+        vm->stats.local_accesses++;
+    else
+        vm->stats.remote_accesses++;
     if (op == CACHE_WRITE) {
         vm->stats.writes++;
         if (done > asked + hv->caches->l2_ps)

@@ -136,6 +136,13 @@ static inline uint64_t frame_load64(const struct mem *m, uint64_t hpa)
         return ((const uint64_t *)(uintptr_t)(c & ~7ull))[(hpa & (PAGE_BYTES - 1)) >> 3];
     return frame_load64_slow(m, hpa);
 }
+/* The word will soon be read: the host fetches it. */
+static inline void frame_foresee64(const struct mem *m, uint64_t hpa)
+{
+    uint64_t c = frame_at(m, hpa >> PAGE_SHIFT)->content;
+    if (likely((c & 7) == CONTENT_BYTES))
+        __builtin_prefetch((const char *)(uintptr_t)(c & ~7ull) + (hpa & (PAGE_BYTES - 1)));
+}
 void frame_store64(struct mem *m, uint64_t hpa, uint64_t value);
 /* Any bytes within one frame. */
 void frame_read(const struct mem *m, uint64_t hpa, void *buf, size_t len);

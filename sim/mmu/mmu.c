@@ -144,7 +144,7 @@ static inline void tlb_insert(struct tlb *t, uint64_t gva, uint32_t level, uint3
     uint32_t way = match ? (uint32_t)__builtin_ctz(match) : lru_victim(t->lru[set], t->ways);
     t->key[set * t->stride + way] = key;
     t->value[set * t->stride + way] = value;
-    t->lru[set] = lru_touch(t->lru[set], way);
+    t->lru[set] = match ? lru_touch(t->lru[set], way) : lru_renew(t->lru[set], t->ways);
     t->is_used = true;
 }
 

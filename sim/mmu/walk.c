@@ -64,12 +64,11 @@ static inline void note_fill(struct walk *w, struct psc *psc, uint64_t addr, uin
         w->fill[w->n_fills++] = (struct fill){&psc[table_level], psc_key(addr, table_level, w->s->asid), table};
 }
 
-/* Reads a table entry through the caches. */
-static inline uint64_t read_entry(struct walk *w, uint64_t hpa)
+/* A table entry is read through the caches: the time it takes. Its value is frame_load64's. */
+static inline void time_entry(struct walk *w, uint64_t hpa)
 {
     w->refs++;
     w->t = cache_access(w->m->caches, w->m->core, hpa >> LINE_SHIFT, CACHE_READ, w->t);
-    return frame_load64(w->m->mem, hpa);
 }
 
 /* Sets bits of an entry: a locked store to a line that the walk has just read. */
@@ -119,6 +118,14 @@ struct nested {
     uint32_t level;
 };
 
+/* What the walk or the access looks at next: the host fetches it while the simulated one is timed. */
+static inline void foresee(const struct walk *w, uint64_t hpa, bool is_table)
+{
+    if (is_table)
+        frame_foresee64(w->m->mem, hpa);
+    cache_foresee(w->m->caches, w->m->core, hpa >> LINE_SHIFT);
+}
+
 /* Guest-physical to host-physical. With accessed and dirty flags on, reads of guest tables count as writes (SDM volume
  * 3, 29.3.3.2), hence access for them is R|W. */
 static enum mmu_status nested_walk(struct walk *w, uint64_t gpa, uint32_t access, bool is_table, struct nested *out)
@@ -138,15 +145,22 @@ static enum mmu_status nested_walk(struct walk *w, uint64_t gpa, uint32_t access
             }
         }
     for (;; level--) {
-        uint64_t at = table + (gpa >> LEVEL_SHIFT(level) & 511) * 8, entry = read_entry(w, at);
-        if (unlikely((entry & access) != access))
+        uint64_t at = table + (gpa >> LEVEL_SHIFT(level) & 511) * 8, entry = frame_load64(w->m->mem, at);
+        if (unlikely((entry & access) != access)) {
+            time_entry(w, at);
             return violation(w, gpa, access, is_table);
+        }
         if (level == 0 || entry & EPT_LEAF) {
-            enum mmu_status status = leaf_bits(w, at, &entry, gpa, access);
             uint64_t mask = (1ull << LEVEL_SHIFT(level)) - 1;
-            *out = (struct nested){(entry & EPT_FRAME & ~mask) | (gpa & mask), entry, level};
+            out->hpa = (entry & EPT_FRAME & ~mask) | (gpa & mask);
+            out->level = level;
+            foresee(w, out->hpa, is_table);
+            time_entry(w, at);
+            enum mmu_status status = leaf_bits(w, at, &entry, gpa, access);
+            out->entry = entry;
             return status;
         }
+        time_entry(w, at);
         table = entry & EPT_FRAME;
         if (w->m->conf.psc_on && level - 1 < PSC_KINDS && w->n_fills < MAX_FILLS)
             w->fill[w->n_fills++] = (struct fill){&w->m->ept_psc[level - 1], psc_key(gpa, level - 1, asid), table};
@@ -160,15 +174,15 @@ static enum mmu_status guest_fault(struct walk *w, uint32_t access)
     return MMU_GUEST_FAULT;
 }
 
-/* Host address of a guest table. */
-static inline enum mmu_status table_address(struct walk *w, uint64_t table_gpa, uint64_t *hpa)
+/* Host address of an entry of a guest table. */
+static inline enum mmu_status entry_address(struct walk *w, uint64_t gpa, uint64_t *hpa)
 {
     struct nested n;
     if (!w->s->ept) {
-        *hpa = table_gpa;
+        *hpa = gpa;
         return MMU_OK;
     }
-    enum mmu_status status = nested_walk(w, table_gpa, EPT_R | EPT_W, true, &n);
+    enum mmu_status status = nested_walk(w, gpa, EPT_R | EPT_W, true, &n);
     *hpa = n.hpa;
     return status;
 }
@@ -185,15 +199,17 @@ static enum mmu_status guest_walk(struct walk *w, uint64_t gva, enum cache_op op
                 level = l;
     bool was_cached = table != 0;
     for (;; level--) {
-        enum mmu_status status = table ? MMU_OK : table_address(w, table_gpa, &table);
+        uint64_t offset = (gva >> LEVEL_SHIFT(level) & 511) * 8, at = table + offset;
+        enum mmu_status status = table ? MMU_OK : entry_address(w, table_gpa + offset, &at);
         if (status != MMU_OK)
             return status;
-        uint64_t at = table + (gva >> LEVEL_SHIFT(level) & 511) * 8, entry = read_entry(w, at);
+        uint64_t entry = frame_load64(w->m->mem, at);
+        time_entry(w, at);
         bool is_leaf = level == 0 || (entry & PTE_PS && level <= LEVEL_1G);
         if (!(entry & PTE_P) || (op == CACHE_WRITE && !(entry & PTE_W)) || (op == CACHE_FETCH && entry & PTE_NX))
             return guest_fault(w, access);
         if (level != s->levels - 1 && !was_cached) /* what came from the cache is there, and was touched */
-            note_fill(w, w->m->guest_psc, gva, level, table);
+            note_fill(w, w->m->guest_psc, gva, level, at - offset);
         was_cached = false;
         uint64_t want = PTE_A | (is_leaf && op == CACHE_WRITE ? PTE_D : 0);
         if (unlikely((entry & want) != want))

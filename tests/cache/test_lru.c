@@ -25,6 +25,7 @@ static void step(uint64_t *order, uint32_t *list, uint32_t n, uint32_t way, bool
     for (uint32_t i = 0; i < n; i++)
         cr_assert_eq(*order >> 4 * i & 15, list[i], "%u ways, position %u", n, i);
     cr_assert_eq(lru_victim(*order, n), list[n - 1]);
+    cr_assert_eq(lru_renew(*order, n), lru_touch(*order, list[n - 1]));
 }
 
 Test(lru, all_sequences_of_few_ways)
