@@ -40,6 +40,14 @@ else
     bad=1
 fi
 
+# Machines at random, of which more than a thousand run.
+if RANDOM_MACHINES=3000 "$BUILD/tests/machine" --filter 'machines/*' >"$BUILD/machines.log" 2>&1; then
+    echo "ok    $(sed -n 's/.*\] \([0-9]* machines ran, .*\)/\1/p' "$BUILD/machines.log" | head -n 1)"
+else
+    echo "FAIL  see $BUILD/machines.log"
+    bad=1
+fi
+
 # Every shipped experiment's claim holds.
 for e in "$SRCDIR"/experiments/*.conf; do
     name=$(basename "$e" .conf)

@@ -204,7 +204,7 @@ static double user_s(void)
 }
 
 /* 0: holds; 1: broken; -1: error. */
-static int explore(const char *path, struct crash_options *o, json_t *all, struct diag *d)
+static int explore(const char *path, const struct crash_options *options, json_t *all, struct diag *d)
 {
     void *handle = NULL;
     const struct quire_crash_program *p = open_program(path, &handle, d);
@@ -218,9 +218,10 @@ static int explore(const char *path, struct crash_options *o, json_t *all, struc
     }
     if (!bad) {
         struct meter meter = {.what = "exploring"};
+        struct crash_options o = *options;
         double start = user_s();
-        o->progress_ctx = &meter;
-        crash_explore(&r.log, o, on_check, (void *)(uintptr_t)p, &report);
+        o.progress_ctx = &meter;
+        crash_explore(&r.log, &o, on_check, (void *)(uintptr_t)p, &report);
         meter_end(&meter);
         if (all)
             json_array_append_new(all, to_json(p, &r.log, &report));

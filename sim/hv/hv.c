@@ -353,11 +353,33 @@ static void handle(struct hv *hv, const struct heap_item *e)
     }
 }
 
+/* Turns without time passing after which a simulation is stuck: a guest either moves its clock or is done. */
+#define WATCHDOG_TURNS 65536u
+
+/* Where requests pile up on a core that does not go on. */
+static const char *fullest_queue(const struct core *c)
+{
+    if (c->busy_n >= c->conf.miss_buffers)
+        return "its miss buffers are full";
+    if (c->store_n >= c->conf.store_buffer)
+        return "its store buffer is full";
+    if (c->nt_n >= c->conf.nt_buffers)
+        return "its non-temporal stores wait";
+    return c->miss_n ? "its loads wait" : "none of its queues holds it up: its guest does nothing";
+}
+
 /* One quantum of a CPU: its vCPUs take turns. */
 static int run_cpu(struct cpu *c, ps_t until, struct diag *d)
 {
+    uint32_t idle_turns = 0;
+    ps_t last = c->core.now_ps;
     while (c->core.now_ps < until && is_runnable(c)) {
         struct vcpu *v = c->vcpu[c->turn++ % c->n_vcpus];
+        idle_turns = c->core.now_ps > last ? 0 : idle_turns + 1;
+        last = c->core.now_ps;
+        if (idle_turns > WATCHDOG_TURNS)
+            return fail(d, "watchdog: vm %s, vCPU %u stands still at %llu ps: %s", v->vm->name, v->index,
+                        (unsigned long long)last, fullest_queue(&c->core));
         if (!v->is_done && v->vm->ops->run(v, until, d))
             return -1;
         if (v->vm->hv->is_down)

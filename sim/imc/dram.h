@@ -159,4 +159,10 @@ static inline uint64_t dram_oldest(const struct dram *d)
     return (d->newest + 1 - DRAM_WORDS) << 6;
 }
 
+/* Line writes that are in the write queue. */
+static inline uint64_t dram_waiting(const struct dram *d)
+{
+    return d->is_simple ? d->simple.n_writes : d->n_queued;
+}
+
 #endif

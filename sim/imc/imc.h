@@ -113,4 +113,7 @@ void imc_settle(struct node_imc *n, ps_t t);
 /* Power fails at t. adr: the WPQs are drained by hold-up energy; else what has not left them by t is lost. */
 void imc_power_fail(struct node_imc *n, ps_t t, bool adr);
 
+/* Entries that a channel's write-pending queue can hold, with those that wait for room. */
+uint64_t imc_wpq_places(const struct node_imc *n);
+
 #endif

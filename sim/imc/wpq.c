@@ -131,3 +131,8 @@ uint32_t imc_queued_version(const struct node_imc *n, const struct mem_region *r
     }
     return version;
 }
+
+uint64_t imc_wpq_places(const struct node_imc *n)
+{
+    return imc_wpq_ring(&n->conf);
+}

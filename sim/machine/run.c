@@ -2,6 +2,7 @@
 #include "sim/machine/run.h"
 
 #include "build_id.h"
+#include "sim/machine/conserve.h"
 #include "sim/machine/curve.h"
 #include "sim/guest/exec.h"
 #include "sim/machine/machine.h"
@@ -463,6 +464,8 @@ static int execute(struct run *r, struct diag *d)
     if (crashed && hv_power_fail(hv, hv->down_ps, (enum power_outcome)hv->conf.power_fail, d))
         return -1;
     hv_finish(hv);
+    struct diag fault = {0};
+    CHECK_MSG(machine_conserves(r->m, &fault) == 0, "%s", fault.text);
     for (uint32_t i = 0; i < hv->n_vms; i++)
         if (guest_exec(hv->vm[i]) && exec_finish(guest_exec(hv->vm[i]), d))
             return -1;

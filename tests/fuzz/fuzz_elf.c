@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a program: refused with one line, or loaded and run for a while, whatever it does: the end is an exit status
- * or one line, never a crash of the simulator. */
+/* Any bytes as a program: refused with one line, or loaded and run for a while, whatever it does: the end is an exit
+ * status or one line, never a crash of the simulator. */
 #include "sim/guest/elf.h"
 #include "sim/machine/run.h"
 
@@ -15,9 +15,10 @@ static void run(const char *path)
 {
     struct diag d = {0};
     uint64_t status;
-    char *text = xasprintf("machine { hypervisor { cores = 1 } numa { dram = \"1GiB\" } cache { llc_slices = 1 } }\n"
-                           "vm \"exec\" { program = \"%s\" memory = \"16MiB\" timing = \"functional\" max_instructions = 3000 }",
-                           path);
+    char *text =
+        xasprintf("machine { hypervisor { cores = 1 } numa { dram = \"1GiB\" } cache { llc_slices = 1 } }\n"
+                  "vm \"exec\" { program = \"%s\" memory = \"16MiB\" timing = \"functional\" max_instructions = 3000 }",
+                  path);
     struct conf *conf = conf_parse(text, strlen(text), "fuzz", "", &experiment_schema, &d);
     struct result *r = result_new();
     CHECK_MSG(conf, "%s", d.text);
