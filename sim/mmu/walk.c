@@ -80,7 +80,7 @@ static void set_bits(struct walk *w, uint64_t hpa, uint64_t entry)
 
 static enum mmu_status violation(struct walk *w, uint64_t gpa, uint32_t access, bool is_table)
 {
-    w->r->gpa = gpa;
+    w->r->gpa = is_table ? gpa & ~(uint64_t)(PAGE_BYTES - 1) : gpa; /* a policy asks about the table, not the entry */
     w->r->access = access;
     w->r->is_table = is_table;
     w->m->stats.ept_violations++;
