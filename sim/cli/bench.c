@@ -19,8 +19,8 @@ static const struct {
     const char *name;
     int (*run)(struct bench *b);
 } benches[] = {
-    {"replay", bench_replay}, {"mrc", bench_mrc},       {"trace", bench_trace},
-    {"imc", bench_imc},       {"nvdimm", bench_nvdimm}, {"cpu", bench_cpu},
+    {"replay", bench_replay}, {"mrc", bench_mrc}, {"trace", bench_trace},   {"imc", bench_imc},
+    {"nvdimm", bench_nvdimm}, {"cpu", bench_cpu}, {"timing", bench_timing},
 };
 
 static void print_table(const struct bench *b)
@@ -58,7 +58,7 @@ int cmd_bench(int argc, char **argv)
         {"json", 0, NULL, ARG_FLAG, &json, "print JSON"},
         {0},
     };
-    const struct args a = {"quire bench [replay|mrc|trace|imc|nvdimm|cpu]... [OPTION]...",
+    const struct args a = {"quire bench [replay|mrc|trace|imc|nvdimm|cpu|timing]... [OPTION]...",
                            "Measures how fast the simulator runs on this host, in user time of one thread.", table,
                            NULL};
     const char *word[8];
@@ -71,7 +71,7 @@ int cmd_bench(int argc, char **argv)
         while (k < N_ELEMS(benches) && strcmp(benches[k].name, word[i]) != 0)
             k++;
         if (k == N_ELEMS(benches))
-            n = fail(&d, "bench: found '%s', expected replay, mrc, trace, imc, nvdimm or cpu", word[i]);
+            n = fail(&d, "bench: found '%s', expected replay, mrc, trace, imc, nvdimm, cpu or timing", word[i]);
     }
     if (n < 0 || !(scale > 0)) {
         if (n >= 0)

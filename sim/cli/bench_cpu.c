@@ -27,8 +27,7 @@ static const struct {
 };
 static const char *const timings[] = {"functional", "block", "window"};
 
-/* Where the programs are: beside quire in a build folder, else where they are installed. */
-static char *program_path(const char *name)
+char *bench_program_path(const char *name)
 {
     char exe[4096];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
@@ -117,7 +116,7 @@ static int bench_program(struct bench *b, uint32_t i, const char *path)
 int bench_cpu(struct bench *b)
 {
     for (uint32_t i = 0; i < N_ELEMS(programs); i++) {
-        char *path = program_path(programs[i].name);
+        char *path = bench_program_path(programs[i].name);
         if (!path) {
             fprintf(stderr, "quire: bench cpu: workloads/%s is not beside quire, expected `make` to have built it\n",
                     programs[i].name);

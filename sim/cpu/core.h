@@ -71,13 +71,18 @@ static inline void core_wait(struct core *c, ps_t until_ps)
     }
 }
 
-/* n instructions issue. */
-static inline void core_issue(struct core *c, uint64_t n)
+/* n instructions issue, one every instruction_fs. */
+static inline void core_issue_at(struct core *c, uint64_t n, uint64_t instruction_fs)
 {
-    uint64_t fs = n * c->instruction_fs + c->carry_fs;
+    uint64_t fs = n * instruction_fs + c->carry_fs;
     c->now_ps += fs / 1000;
     c->carry_fs = fs % 1000;
     c->stats.instructions += n;
+}
+
+static inline void core_issue(struct core *c, uint64_t n)
+{
+    core_issue_at(c, n, c->instruction_fs);
 }
 
 /* Called before an access issues: loads that are too far back in the reorder buffer have to be there. */

@@ -258,7 +258,8 @@ struct x86_cpu {
     uint64_t code_epoch; /* of the struct x86_code when jump and tlb were last known good */
     uint64_t last_fetch; /* line of the last timed fetch */
     uint32_t n_issued;   /* timed: instructions of the block that the core model has, */
-    uint32_t n_pending;  /* of so many */
+    uint32_t n_pending;  /* of so many, */
+    uint64_t insn_fs;    /* one every so often */
     ps_t ready_ps[16];   /* timed: when a register's loaded value is there */
     uint64_t *hpa;       /* of each software TLB entry with an exec tag */
     struct x86_window *window;

@@ -263,6 +263,7 @@ static bool fill(struct x86_cpu *cpu, struct x86_block *b, uint64_t rip, uint32_
             b->hpa2 = 0;
     }
     b->op[0].disp = (int64_t)(uintptr_t)b;
+    x86_block_cost(b);
     cpu->code->n_builds++;
     return true;
 }

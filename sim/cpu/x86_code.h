@@ -19,6 +19,8 @@ struct x86_block {
     struct x86_block *hash_next;
     struct x86_block *page_next[2]; /* of the same first, second page */
     uint16_t n_ops, n_insns, n_bytes;
+    uint16_t serial_cycles;  /* of instructions that nothing overlaps: locked ones, LFENCE */
+    uint16_t carried_cycles; /* of a loop that is this block: what one round waits for the one before, without memory */
     bool is_dead;
     struct x86_op op[];
 };

@@ -52,7 +52,7 @@ void x86_cpu_fini(struct x86_cpu *cpu)
 void x86_set_timing(struct x86_cpu *cpu, enum x86_timing timing)
 {
     CHECK_MSG(timing != X86_WINDOW || cpu->core, "the window model needs a core");
-    if (timing == X86_WINDOW && !cpu->window)
+    if (timing != X86_FUNCTIONAL && cpu->core && !cpu->window)
         cpu->window = x86_window_new(NULL);
     cpu->timing = timing;
     memset(cpu->ready_ps, 0, sizeof cpu->ready_ps);
@@ -94,7 +94,7 @@ void x86_stop_soon(struct x86_cpu *cpu)
 static void issue_up_to(struct x86_cpu *cpu, uint32_t n)
 {
     if (cpu->core && n > cpu->n_issued) {
-        core_issue(cpu->core, n - cpu->n_issued);
+        core_issue_at(cpu->core, n - cpu->n_issued, cpu->insn_fs);
         cpu->n_issued = n;
         core_retire(cpu->core);
     }
@@ -124,6 +124,24 @@ void x86_clock(struct x86_cpu *cpu, const struct x86_op *op)
         clock_up_to(cpu, cpu->granted - cpu->budget - cpu->bias - cpu->block->n_insns + op->ordinal + 1);
 }
 
+/* Model `block`: what a block costs is the larger of its instructions at the core's rate and the chain that a loop
+ * carries from round to round; a branch that was not foreseen costs on top. */
+static void begin_block(struct x86_cpu *cpu, const struct x86_block *b)
+{
+    struct core *c = cpu->core;
+    cpu->n_issued = 0;
+    cpu->n_pending = b->n_insns;
+    if (!c)
+        return;
+    cpu->insn_fs = c->instruction_fs;
+    if (b->carried_cycles)
+        cpu->insn_fs = max_u64(cpu->insn_fs, b->carried_cycles * c->cycle_ps * 1000 / b->n_insns);
+    if (b->serial_cycles)
+        cpu->insn_fs += b->serial_cycles * c->cycle_ps * 1000 / b->n_insns;
+    if (!x86_block_foreseen(cpu, b))
+        c->now_ps += cpu->window->conf.mispredict_cycles * c->cycle_ps;
+}
+
 /* A timed block begins: what is left of the last one issues, and the lines of the new one are fetched. */
 static enum x86_bus_status timed_entry(struct x86_cpu *cpu, const struct x86_block *b)
 {
@@ -131,8 +149,7 @@ static enum x86_bus_status timed_entry(struct x86_cpu *cpu, const struct x86_blo
         x86_window_enter(cpu, b);
     } else {
         issue_up_to(cpu, cpu->n_pending);
-        cpu->n_issued = 0;
-        cpu->n_pending = b->n_insns;
+        begin_block(cpu, b);
     }
     if (!cpu->bus->fetch)
         return X86_BUS_OK;
@@ -330,12 +347,15 @@ enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until
     while (op)
         op = op->fn(cpu, op);
     x86_fp_leave(cpu);
-    if (cpu->timing == X86_WINDOW)
+    if (cpu->timing == X86_WINDOW) {
         x86_window_leave(cpu, UINT32_MAX);
-    else if (is_timed)
+    } else if (is_timed) {
         issue_up_to(cpu, cpu->n_pending);
-    else
+        if (cpu->window)
+            cpu->window->block = NULL; /* it may be gone before the next run */
+    } else {
         clock_up_to(cpu, cpu->granted - cpu->budget - cpu->bias);
+    }
     cpu->n_issued = cpu->n_pending = 0;
     cpu->instructions += (uint64_t)(cpu->granted - cpu->budget - cpu->bias);
     cpu->granted = cpu->budget = cpu->bias = 0;

@@ -75,6 +75,16 @@ static bool is_zeroing(const ZydisDecodedInstruction *in, const ZydisDecodedOper
     }
 }
 
+/* Fog, instruction tables: LOCK ADD of Skylake. InstLatx64: LFENCE of Cascade Lake takes 4.25. */
+#define LOCKED_CYCLES 18u
+#define LFENCE_CYCLES 4u
+
+static bool is_locked(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o)
+{
+    bool has_memory = o[0].type == ZYDIS_OPERAND_TYPE_MEMORY || o[1].type == ZYDIS_OPERAND_TYPE_MEMORY;
+    return in->attributes & ZYDIS_ATTRIB_HAS_LOCK || (in->mnemonic == ZYDIS_MNEMONIC_XCHG && has_memory);
+}
+
 void x86_use_of(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, struct x86_use *use)
 {
     *use = (struct x86_use){.cycles = cycles[in->mnemonic] ? cycles[in->mnemonic] : 1, .kind = kind_of(in, o)};
@@ -108,7 +118,11 @@ void x86_use_of(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o,
         if (in->cpu_flags->modified | in->cpu_flags->set_0 | in->cpu_flags->set_1 | in->cpu_flags->undefined)
             use->writes |= 1ull << X86_USE_FLAGS;
     }
-    use->serialises = in->attributes & ZYDIS_ATTRIB_HAS_LOCK || in->mnemonic == ZYDIS_MNEMONIC_CPUID ||
+    use->serialises = is_locked(in, o) || in->mnemonic == ZYDIS_MNEMONIC_CPUID ||
                       in->mnemonic == ZYDIS_MNEMONIC_LFENCE || in->mnemonic == ZYDIS_MNEMONIC_RDTSCP ||
                       in->mnemonic == ZYDIS_MNEMONIC_MFENCE;
+    if (is_locked(in, o))
+        use->cycles = LOCKED_CYCLES;
+    if (in->mnemonic == ZYDIS_MNEMONIC_LFENCE)
+        use->cycles = LFENCE_CYCLES;
 }

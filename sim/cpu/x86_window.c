@@ -183,6 +183,41 @@ void x86_window_resume(struct x86_cpu *cpu)
         w->open_done_ps = max_u64(w->open_done_ps, cpu->core->now_ps);
 }
 
+/* ---- what a block costs by itself ---- */
+
+/* The longest way from register r at the block's begin to the same register at its end, in cycles; 0: there is none. */
+static uint32_t way_round(const struct x86_block *b, uint32_t r)
+{
+    int32_t at[X86_N_USES]; /* since r was there; -1: does not depend on it */
+    for (uint32_t i = 0; i < X86_N_USES; i++)
+        at[i] = i == r ? 0 : -1;
+    for (uint32_t i = 0; i < b->n_insns; i++) {
+        const struct x86_use *u = use_of(b, i);
+        int32_t from = -1;
+        for (uint64_t m = u->reads; m; m &= m - 1)
+            from = at[__builtin_ctzll(m)] > from ? at[__builtin_ctzll(m)] : from;
+        for (uint64_t m = u->writes; m; m &= m - 1)
+            at[__builtin_ctzll(m)] = from < 0 ? -1 : from + u->cycles;
+    }
+    return at[r] > 0 ? (uint32_t)at[r] : 0;
+}
+
+void x86_block_cost(struct x86_block *b)
+{
+    const struct x86_link *l = (const struct x86_link *)(const void *)(b->op + b->n_ops);
+    uint32_t longest = 0, serial = 0;
+    for (uint32_t i = 0; i < b->n_insns; i++)
+        serial += use_of(b, i)->serialises && use_of(b, i)->cycles > 1 ? use_of(b, i)->cycles : 0;
+    b->serial_cycles = (uint16_t)serial; /* at most 48 times 255 */
+    if (b->n_ops == 0 || l->rip[0] != b->rip || use_of(b, b->n_insns - 1u)->kind != X86_USE_BRANCH)
+        return;
+    for (uint32_t r = 0; r < X86_N_USES; r++) {
+        uint32_t n = way_round(b, r);
+        longest = n > longest ? n : longest;
+    }
+    b->carried_cycles = (uint16_t)longest;
+}
+
 /* ---- branches ---- */
 
 static inline uint32_t mix(uint64_t rip)
@@ -233,6 +268,17 @@ static bool predicted(struct x86_window *w, const struct x86_block *b, uint64_t 
     default:
         return true;
     }
+}
+
+bool x86_block_foreseen(struct x86_cpu *cpu, const struct x86_block *b)
+{
+    struct x86_window *w = cpu->window;
+    const struct x86_block *last = w->block;
+    w->block = b;
+    if (!last || predicted(w, last, b->rip))
+        return true;
+    w->stats.mispredicts++;
+    return false;
 }
 
 void x86_window_enter(struct x86_cpu *cpu, const struct x86_block *b)

@@ -87,6 +87,11 @@ void x86_window_settle(struct x86_cpu *cpu);
 void x86_window_enter(struct x86_cpu *cpu, const struct x86_block *b);
 /* The block at hand is left before its instruction n (its end: n_insns or more). */
 void x86_window_leave(struct x86_cpu *cpu, uint32_t n);
+/* Model `block`: fills in what the decoded instructions of b cost by themselves. */
+void x86_block_cost(struct x86_block *b);
+/* Model `block`: b begins; was the last one's branch to it foreseen? */
+bool x86_block_foreseen(struct x86_cpu *cpu, const struct x86_block *b);
+
 /* An instruction line was fetched: a miss starves the front end. */
 void x86_window_fetched(struct x86_cpu *cpu);
 /* Instruction op begins to access memory, or to read the clock: the core's clock is when it can. */

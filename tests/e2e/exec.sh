@@ -142,3 +142,10 @@ cmp d1.qtr d2.qtr || die "two runs leave different traces"
 awk '{ exit !($2 > 5 * $8) }' e || die "touch: $(cat e)"
 "$QUIRE" exec -m "$SRCDIR/experiments/machines/cascade-lake-2s.conf" ./flushcost 2>e >/dev/null
 awk '{ r = $(NF-1); exit !(r >= 3 && r <= 6) }' e || die "flushcost: $(cat e)"
+
+# What costs more than what: as on this host, in both models.
+"$QUIRE" bench timing >o
+[ "$(grep -c 'as on the host\|does not tell' o)" -eq 30 ] || die "bench timing: $(cat o)"
+if grep 'NOT AS ON THE HOST' o; then die "the models order otherwise"; fi
+"$QUIRE" bench cpu --scale 0.05 >o
+grep -q 'cpu.mixed.window' o || die "bench cpu: $(cat o)"
