@@ -40,7 +40,7 @@ same block ./database
 for f in "$SRCDIR"/workloads/*.c; do
     w=$(basename "$f" .c)
     build "$w" "$f" -lpthread
-    same functional "./$w"
+    [ "$w" = micro ] || same functional "./$w" # micro prints what it measured
 done
 same block ./selfmod 500
 same window ./kvlog 50
