@@ -3,6 +3,7 @@
 #include "sim/cache/cache.h"
 
 #include "sim/cache/llc.h"
+#include "sim/cache/prefetch.h"
 
 #include <stdlib.h>
 
@@ -29,6 +30,20 @@ const struct conf_key cache_keys[] = {
      "a controller's answer to a write-back by a flush, on its way to the core (OptaneStudy: 57.3 ns in all, DRAM)"},
     {"ntstore_back", CONF_TIME, K(ntstore_back_ps), "55ns", 0, PS_PER_US, NULL,
      "the same of a non-temporal store, which asks for the line first (OptaneStudy: 86.9 ns in all, DRAM)"},
+    {"prefetch_next_line", CONF_BOOL, K(prefetch_next), "false", 0, 0, NULL,
+     "L1: accesses to a line and the one behind it bring the next"},
+    {"prefetch_stride", CONF_BOOL, K(prefetch_stride), "false", 0, 0, NULL,
+     "L1: two equal steps within a page bring the line a third ahead"},
+    {"prefetch_adjacent", CONF_BOOL, K(prefetch_adjacent), "false", 0, 0, NULL,
+     "L2: a miss brings the other line of its 128 bytes too"},
+    {"prefetch_stream", CONF_BOOL, K(prefetch_stream), "false", 0, 0, NULL,
+     "L2: streamer, ahead of ascending or descending accesses to a 4 KiB page"},
+    {"prefetch_ahead", CONF_UINT, K(prefetch_ahead), "20", 1, 63, NULL,
+     "lines that the streamer runs ahead of the access (Intel optimisation manual)"},
+    {"prefetch_requests", CONF_UINT, K(prefetch_requests), "2", 1, 63, NULL,
+     "requests that the streamer makes at an access (Intel optimisation manual)"},
+    {"prefetch_queue", CONF_UINT, K(prefetch_queue), "32", 1, PREFETCH_MAX_QUEUE, NULL,
+     "prefetches of a core under way; more are dropped (a knob: the order of the L2's request queue)"},
     {"clwb_retains", CONF_BOOL, K(clwb_retains), "false", 0, 0, NULL,
      "CLWB keeps the line cached (Ice Lake on); false: it is invalidated, as on Cascade Lake"},
     {0},
@@ -51,6 +66,13 @@ const struct stat_desc core_cache_stat_desc[] = {
     {"flushes", STAT_COUNT, "lines", "CLFLUSH, CLFLUSHOPT and CLWB"},
     {"flush_writebacks", STAT_COUNT, "lines", "flushes that found the line dirty"},
     {"ntstores", STAT_COUNT, "lines", "non-temporal stores of a line"},
+    {"prefetches", STAT_COUNT, "lines", "lines that the prefetchers brought into the L2"},
+    {"prefetch_useful", STAT_COUNT, "lines", "of those, asked for later"},
+    {"prefetch_late", STAT_COUNT, "1", "accesses to prefetched lines whose data was still on its way"},
+    {"prefetch_useless", STAT_COUNT, "lines", "lines brought into the L2 that left it unused"},
+    {"prefetch_dropped", STAT_COUNT, "1", "prefetches not made because too many were under way"},
+    {"l1_prefetches", STAT_COUNT, "lines", "lines that the prefetchers brought to the L1"},
+    {"l1_prefetch_useful", STAT_COUNT, "lines", "of those, used there"},
 };
 STATS_COMPLETE(struct core_cache_stats, core_cache_stat_desc);
 
@@ -90,6 +112,7 @@ int caches_init(struct caches *c, const struct cache_conf *conf, struct numa *nu
             pcache_init(&p->l1i, "l1i_size", conf->l1i_bytes, conf->l1i_ways, d) ||
             pcache_init(&p->l2, "l2_size", conf->l2_bytes, conf->l2_ways, d))
             return -1;
+        p->prefetch = prefetcher_new(conf);
     }
     for (uint32_t s = 0; s < c->n_sockets; s++)
         if (llc_init(&c->llc[s], conf, numa->mem->n_gib << (30 - LINE_SHIFT), d))
@@ -109,6 +132,7 @@ void caches_fini(struct caches *c)
         pcache_fini(&c->core[i].l1d);
         pcache_fini(&c->core[i].l1i);
         pcache_fini(&c->core[i].l2);
+        prefetcher_free(c->core[i].prefetch);
     }
     for (uint32_t s = 0; c->llc && s < c->n_sockets; s++)
         llc_fini(&c->llc[s]);
@@ -143,6 +167,8 @@ bool core_invalidate(struct core_cache *p, uint64_t line)
         return false;
     dirty = (*l2 & 3) == LINE_MODIFIED;
     pcache_drop(&p->l2, line, l2);
+    if (unlikely(p->prefetch))
+        prefetch_gone(p, line);
     if ((tag = pcache_find(&p->l1d, line))) {
         dirty |= (*tag & 3) == LINE_MODIFIED;
         pcache_drop(&p->l1d, line, tag);
@@ -155,6 +181,11 @@ bool core_invalidate(struct core_cache *p, uint64_t line)
 bool core_holds(const struct core_cache *p, uint64_t line)
 {
     return pcache_find(&p->l2, line) != NULL;
+}
+
+bool core_holds_l1(const struct core_cache *p, uint64_t line)
+{
+    return pcache_find(&p->l1d, line) != NULL;
 }
 
 /* Leaves the line in a core's caches with another state; true if it was dirty. */
@@ -174,7 +205,7 @@ bool core_downgrade(struct core_cache *p, uint64_t line, uint32_t state)
 }
 
 /* The L2's LRU line makes room; inclusion takes it out of the L1s; it goes to the LLC. */
-static void l2_evict(struct caches *c, struct core_cache *p, uint64_t tag, ps_t t)
+static inline __attribute__((always_inline)) void l2_evict(struct caches *c, struct core_cache *p, uint64_t tag, ps_t t)
 {
     uint64_t line = tag >> 3, *l1 = pcache_find(&p->l1d, line);
     uint32_t state = tag & 3;
@@ -185,6 +216,8 @@ static void l2_evict(struct caches *c, struct core_cache *p, uint64_t tag, ps_t 
     if (p->stats.l1i_misses && (l1 = pcache_find(&p->l1i, line)))
         pcache_drop(&p->l1i, line, l1);
     p->stats.l2_writebacks += state == LINE_MODIFIED;
+    if (unlikely(p->prefetch))
+        prefetch_gone(p, line);
     llc_take_victim(c, p, line, state, t);
 }
 
@@ -210,7 +243,26 @@ void cache_foresee(const struct caches *c, uint32_t core, uint64_t line)
     llc_prefetch(c, p->socket, victim >> 3);
 }
 
-ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t)
+/* Brings a line that the L2 does not hold into it; t is when the L2 knew. */
+static inline __attribute__((always_inline)) ps_t l2_fill(struct caches *c, uint32_t core, uint64_t line, bool write, ps_t t, uint32_t *state)
+{
+    struct core_cache *p = &c->core[core];
+    struct pcache *l2 = &p->l2;
+    uint64_t set = line & l2->set_mask, *tags = &l2->tag[set * l2->stride];
+    uint32_t way = lru_victim(l2->lru[set], l2->ways);
+    uint64_t victim = tags[way];
+    llc_prefetch(c, p->socket, line);
+    if (victim & 4)
+        llc_prefetch(c, p->socket, victim >> 3);
+    t = llc_request(c, core, line, write, t, state);
+    if (victim & 4)
+        l2_evict(c, p, victim, t);
+    tags[way] = line << 3 | 4 | *state;
+    l2->lru[set] = lru_renew(l2->lru[set], l2->ways);
+    return t;
+}
+
+static inline __attribute__((always_inline)) ps_t demand(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t)
 {
     struct core_cache *p = &c->core[core];
     struct pcache *l2 = &p->l2, *l1 = op == CACHE_FETCH ? &p->l1i : &p->l1d;
@@ -229,20 +281,29 @@ ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op
         l2->lru[set] = lru_touch(l2->lru[set], way);
     } else {
         p->stats.l2_misses++;
-        way = lru_victim(l2->lru[set], l2->ways);
-        uint64_t victim = tags[way];
-        llc_prefetch(c, p->socket, line);
-        if (victim & 4)
-            llc_prefetch(c, p->socket, victim >> 3);
-        t = llc_request(c, core, line, op == CACHE_WRITE, t + c->l2_ps, &state);
-        if (victim & 4)
-            l2_evict(c, p, victim, t);
-        tags[way] = line << 3 | 4 | state;
-        l2->lru[set] = lru_renew(l2->lru[set], l2->ways);
+        t = l2_fill(c, core, line, op == CACHE_WRITE, t + c->l2_ps, &state);
     }
     /* The L1 copy is clean unless this is a store: a dirty L2 line stays the L2's business. */
     l1_install(p, l1, line, op == CACHE_WRITE ? LINE_MODIFIED : state == LINE_SHARED ? LINE_SHARED : LINE_EXCLUSIVE);
     return t;
+}
+
+ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t)
+{
+    if (unlikely(c->core[core].prefetch))
+        return prefetch_access(c, core, line, op, t);
+    return demand(c, core, line, op, t);
+}
+
+ps_t cache_demand(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t)
+{
+    return demand(c, core, line, op, t);
+}
+
+ps_t cache_bring(struct caches *c, uint32_t core, uint64_t line, ps_t t)
+{
+    uint32_t state;
+    return l2_fill(c, core, line, false, t + c->l2_ps, &state);
 }
 
 ps_t cache_upgrade(struct caches *c, uint32_t core, uint64_t line, ps_t t)

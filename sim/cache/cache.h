@@ -29,6 +29,8 @@ struct cache_conf {
     uint64_t llc_slices, llc_slice_bytes, llc_ways, llc_cycles;
     uint64_t snoop_cycles;                   /* asking another core of the socket */
     uint64_t flush_back_ps, ntstore_back_ps; /* the controller's answer on its way to the core */
+    uint64_t prefetch_next, prefetch_stride, prefetch_adjacent, prefetch_stream;
+    uint64_t prefetch_ahead, prefetch_requests, prefetch_queue;
     uint64_t clwb_retains; /* 1: CLWB leaves the line in the cache, 0: it is invalidated as on Cascade Lake */
 };
 extern const struct conf_key cache_keys[];
@@ -39,6 +41,8 @@ struct core_cache_stats {
     uint64_t llc_hits, llc_misses;
     uint64_t snoop_hits, upgrades, back_invalidations;
     uint64_t flushes, flush_writebacks, ntstores;
+    uint64_t prefetches, prefetch_useful, prefetch_late, prefetch_useless, prefetch_dropped;
+    uint64_t l1_prefetches, l1_prefetch_useful;
 };
 extern const struct stat_desc core_cache_stat_desc[];
 #define CORE_CACHE_N_STATS (sizeof(struct core_cache_stats) / sizeof(uint64_t))
@@ -88,8 +92,11 @@ struct snoop_filter {
     struct map spill; /* line -> sharers */
 };
 
+struct prefetcher; /* sim/cache/prefetch.h */
+
 struct core_cache {
     struct pcache l1d, l1i, l2;
+    struct prefetcher *prefetch; /* NULL: off */
     uint32_t socket;
     uint32_t bit; /* in the snoop filter's sharers */
     struct core_cache_stats stats;

@@ -46,5 +46,6 @@ static inline void llc_prefetch(const struct caches *c, uint32_t socket, uint64_
 bool core_invalidate(struct core_cache *p, uint64_t line);
 bool core_downgrade(struct core_cache *p, uint64_t line, uint32_t state);
 bool core_holds(const struct core_cache *p, uint64_t line);
+bool core_holds_l1(const struct core_cache *p, uint64_t line); /* as data */
 
 #endif

@@ -27,7 +27,8 @@ static int core_conserves(const struct machine *m, uint32_t i, struct diag *d)
                    fits("cpu", i, "non-temporal stores", c->nt_n, c->conf.nt_buffers, d) ||
                    fits("cpu", i, "store buffer", c->store_n, c->conf.store_buffer, d) ||
                    agree("cpu", i, "requests to the L2", s->l1d_misses + s->l1i_misses, s->l2_hits + s->l2_misses, d) ||
-                   agree("cpu", i, "requests to the LLC", s->l2_misses, s->llc_hits + s->llc_misses + s->snoop_hits, d)
+                   agree("cpu", i, "requests to the LLC", s->l2_misses + s->prefetches,
+                         s->llc_hits + s->llc_misses + s->snoop_hits, d)
                ? -1
                : 0;
 }
