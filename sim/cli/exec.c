@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct exec_args {
-    const char *machine, *memory, *pmem, *backing, *timing, *policy, *out, *root, *env, *record;
+    const char *machine, *memory, *pmem, *backing, *timing, *policy, *out, *root, *env, *record, *trace_insn, *profile;
     uint64_t vcpus, seed, max_instructions;
     struct sets set;
     bool native, stats, check;
@@ -43,7 +43,9 @@ static char *experiment_text(const struct exec_args *a, char **word, int n, cons
             a->backing, (unsigned long long)a->vcpus);
     fprintf(f, "  timing = \"%s\"\n  native = %s\n  console = true\n  max_instructions = %llu\n", a->timing,
             a->native ? "true" : "false", (unsigned long long)a->max_instructions);
-    const char *const text_of[][2] = {{"program", word[0]}, {"root", a->root}, {"record", a->record}, {"env", a->env}};
+    const char *const text_of[][2] = {{"program", word[0]},          {"root", a->root},
+                                      {"record", a->record},         {"env", a->env},
+                                      {"trace_insn", a->trace_insn}, {"profile", a->profile}};
     for (uint32_t i = 0; i < sizeof text_of / sizeof *text_of; i++) {
         fprintf(f, "  %s = \"", text_of[i][0]);
         for (const char *p = text_of[i][1]; *p; p++)
@@ -102,6 +104,8 @@ int cmd_exec(int argc, char **argv)
                           .root = "",
                           .env = "",
                           .record = "",
+                          .trace_insn = "",
+                          .profile = "",
                           .vcpus = 1,
                           .seed = 1};
     const struct arg table[] = {
@@ -118,6 +122,8 @@ int cmd_exec(int argc, char **argv)
         {"seed", 0, "N", ARG_UINT, &a.seed, "seed of all random streams [1]"},
         {"max-instructions", 0, "N", ARG_UINT, &a.max_instructions, "end after that many, with status 124 [no limit]"},
         {"record", 0, "FILE", ARG_STRING, &a.record, "write a trace of all its accesses"},
+        {"profile", 0, "FILE", ARG_STRING, &a.profile, "instructions and time by function; -: standard error"},
+        {"trace-insn", 0, "FILE", ARG_STRING, &a.trace_insn, "a line an instruction; -: standard error"},
         {"check", 0, NULL, ARG_FLAG, &a.check, "golden models on"},
         {"set", 0, "KEY=VALUE", ARG_SETS, &a.set,
          "any key of an experiment file (machine.imc.wpq_entries=4); may be given many times"},

@@ -49,9 +49,10 @@ struct exec_conf {
     const char *args;    /* words after it, separated by spaces; "" = none */
     char **argv;         /* or these: argc words with the program's name first; NULL: args */
     uint32_t argc;
-    const char *root;   /* of the guest's files on the host; "" = the current directory, read only */
-    const char *env;    /* NAME=VALUE words, separated by spaces */
-    const char *record; /* trace to write; "" = none */
+    const char *root;                 /* of the guest's files on the host; "" = the current directory, read only */
+    const char *env;                  /* NAME=VALUE words, separated by spaces */
+    const char *trace_insn, *profile; /* files to write, "-" = standard error, "" = none (sim/guest/exec_debug.h) */
+    const char *record;               /* trace to write; "" = none */
     enum x86_timing timing;
     bool is_native; /* no EPT: the host's memory is the program's */
     bool console;   /* the program's standard streams are the simulator's; else they are counted and dropped */
@@ -107,7 +108,8 @@ struct exec {
     uint32_t n_threads, next_id;
     uint64_t next_ticket;
     struct trace_writer *record;
-    ps_t first_wake_ps; /* no thread's timeout is before that */
+    struct exec_debug *debug; /* NULL: nobody looks */
+    ps_t first_wake_ps;       /* no thread's timeout is before that */
     bool is_loaded;
     bool is_over;      /* the first process has ended */
     bool code_changed; /* memory moved under decoded code: it goes before the next run */

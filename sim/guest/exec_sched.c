@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads on vCPUs: who runs, who waits, who is woken. */
+#include "sim/guest/exec_debug.h"
 #include "sim/guest/exec_int.h"
 #include "sim/guest/linux.h"
 
@@ -358,7 +359,15 @@ static int step(struct exec_cpu *c, ps_t until_ps, struct diag *d)
     linux_resume(c->thread);
     if (!c->thread)
         return 0;
-    return stopped(c, x86_run(&c->x86, allowed, until_ps), d);
+    if (x->debug) {
+        uint64_t stride = exec_debug_stride(x->debug);
+        allowed = allowed ? min_u64(allowed, stride) : stride;
+        exec_debug_runs(x->debug, c);
+    }
+    enum x86_stop stop = x86_run(&c->x86, allowed, until_ps);
+    if (x->debug)
+        exec_debug_ran(x->debug, c);
+    return stopped(c, stop, d);
 }
 
 int exec_run(struct vcpu *v, ps_t until_ps, struct diag *d)

@@ -468,6 +468,13 @@ int space_back(struct space *s, struct vcpu *v, uint64_t gva, uint64_t *gpa, str
     return 0;
 }
 
+int space_peek(const struct space *s, struct vcpu *v, uint64_t gva, uint64_t *gpa)
+{
+    uint64_t slot = slot_of(s, v, gva, false, NULL), entry = slot ? hv_phys_load64(v->vm, slot) : 0;
+    *gpa = (entry & PTE_FRAME) | (gva & (PAGE_BYTES - 1));
+    return entry & PTE_P ? 0 : -1;
+}
+
 /* ---- whole spaces ---- */
 
 int space_init(struct space *s, struct page_pool *pool, struct vcpu *v, uint32_t asid, struct diag *d)

@@ -82,6 +82,8 @@ int space_fault(struct space *s, struct vcpu *v, uint64_t gva, uint32_t access, 
 /* Guest-physical address behind gva, past the region's rights; a page is mapped if none is. -1: no region, or no
  * memory. */
 int space_back(struct space *s, struct vcpu *v, uint64_t gva, uint64_t *gpa, struct diag *d);
+/* The same without mapping anything: -1 if no page is there. */
+int space_peek(const struct space *s, struct vcpu *v, uint64_t gva, uint64_t *gpa);
 
 void pool_init(struct page_pool *p, struct vm *vm);
 void pool_fini(struct page_pool *p);

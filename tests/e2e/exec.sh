@@ -149,3 +149,10 @@ awk '{ r = $(NF-1); exit !(r >= 3 && r <= 6) }' e || die "flushcost: $(cat e)"
 if grep 'NOT AS ON THE HOST' o; then die "the models order otherwise"; fi
 "$QUIRE" bench cpu --scale 0.05 >o
 grep -q 'cpu.mixed.window' o || die "bench cpu: $(cat o)"
+
+# A profile by function, a line an instruction.
+"$QUIRE" exec --profile p.txt ./mixed 2 >o
+grep -q '  main$' p.txt || die "profile: $(cat p.txt)"
+"$QUIRE" exec -t functional --trace-insn t.txt --max-instructions 500 ./mixed >o 2>e || [ $? -eq 124 ]
+[ "$(wc -l <t.txt)" -eq 500 ] || die "trace-insn: $(wc -l <t.txt) lines"
+grep -q ' _start .* xor ebp, ebp' t.txt || die "trace-insn: $(head -n 3 t.txt)"
