@@ -10,7 +10,8 @@
 #include <string.h>
 
 struct exec_args {
-    const char *machine, *memory, *pmem, *backing, *timing, *policy, *out, *root, *env, *record, *trace_insn, *profile;
+    const char *machine, *memory, *pmem, *backing, *timing, *policy, *out, *root, *env, *record, *trace_insn, *profile,
+        *gdb;
     uint64_t vcpus, seed, max_instructions;
     struct sets set;
     bool native, stats, check;
@@ -43,9 +44,9 @@ static char *experiment_text(const struct exec_args *a, char **word, int n, cons
             a->backing, (unsigned long long)a->vcpus);
     fprintf(f, "  timing = \"%s\"\n  native = %s\n  console = true\n  max_instructions = %llu\n", a->timing,
             a->native ? "true" : "false", (unsigned long long)a->max_instructions);
-    const char *const text_of[][2] = {{"program", word[0]},          {"root", a->root},
-                                      {"record", a->record},         {"env", a->env},
-                                      {"trace_insn", a->trace_insn}, {"profile", a->profile}};
+    const char *const text_of[][2] = {
+        {"program", word[0]},          {"root", a->root},       {"record", a->record}, {"env", a->env},
+        {"trace_insn", a->trace_insn}, {"profile", a->profile}, {"gdb", a->gdb}};
     for (uint32_t i = 0; i < sizeof text_of / sizeof *text_of; i++) {
         fprintf(f, "  %s = \"", text_of[i][0]);
         for (const char *p = text_of[i][1]; *p; p++)
@@ -106,6 +107,7 @@ int cmd_exec(int argc, char **argv)
                           .record = "",
                           .trace_insn = "",
                           .profile = "",
+                          .gdb = "",
                           .vcpus = 1,
                           .seed = 1};
     const struct arg table[] = {
@@ -122,6 +124,7 @@ int cmd_exec(int argc, char **argv)
         {"seed", 0, "N", ARG_UINT, &a.seed, "seed of all random streams [1]"},
         {"max-instructions", 0, "N", ARG_UINT, &a.max_instructions, "end after that many, with status 124 [no limit]"},
         {"record", 0, "FILE", ARG_STRING, &a.record, "write a trace of all its accesses"},
+        {"gdb", 0, "PORT|unix:PATH", ARG_STRING, &a.gdb, "wait there for gdb's `target remote`"},
         {"profile", 0, "FILE", ARG_STRING, &a.profile, "instructions and time by function; -: standard error"},
         {"trace-insn", 0, "FILE", ARG_STRING, &a.trace_insn, "a line an instruction; -: standard error"},
         {"check", 0, NULL, ARG_FLAG, &a.check, "golden models on"},

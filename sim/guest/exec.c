@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/guest/exec_debug.h"
+#include "sim/guest/exec_gdb.h"
 #include "sim/guest/exec_int.h"
 #include "sim/guest/linux.h"
 
@@ -144,14 +145,14 @@ static int open_record(struct exec *x, const struct vm_setup *setup, struct diag
 
 static void copy_texts(struct exec_conf *c)
 {
-    const char **text[] = {&c->program, &c->args, &c->env, &c->root, &c->record, &c->trace_insn, &c->profile};
+    const char **text[] = {&c->program, &c->args, &c->env, &c->root, &c->record, &c->trace_insn, &c->profile, &c->gdb};
     for (uint32_t i = 0; i < N_ELEMS(text); i++)
         *text[i] = xstrdup(*text[i] ? *text[i] : "");
 }
 
 static void free_texts(const struct exec_conf *c)
 {
-    const char *text[] = {c->program, c->args, c->env, c->root, c->record, c->trace_insn, c->profile};
+    const char *text[] = {c->program, c->args, c->env, c->root, c->record, c->trace_insn, c->profile, c->gdb};
     for (uint32_t i = 0; i < N_ELEMS(text); i++)
         free((char *)(uintptr_t)text[i]);
 }
@@ -201,7 +202,10 @@ struct exec *exec_new(struct hv *hv, const struct vm_setup *setup, const struct 
     x->cpu = xcalloc(s.n_vcpus, sizeof *x->cpu);
     for (uint32_t i = 0; i < s.n_vcpus; i++)
         cpu_new(x, i);
-    return (conf->record[0] && open_record(x, setup, d)) || exec_debug_new(x, &x->debug, d) ? NULL : x;
+    return (conf->record[0] && open_record(x, setup, d)) || exec_debug_new(x, &x->debug, d) ||
+                   (conf->gdb[0] && !(x->gdb = exec_gdb_new(x, conf->gdb, d)))
+               ? NULL
+               : x;
 }
 
 int exec_finish(struct exec *x, struct diag *d)
@@ -223,6 +227,8 @@ void exec_free(struct exec *x)
         trace_writer_abort(x->record);
     if (x->debug)
         exec_debug_abort(x->debug);
+    if (x->gdb)
+        exec_gdb_free(x->gdb);
     for (uint32_t i = 0; i < x->n_processes; i++)
         if (!x->process[i]->is_dead)
             process_end(x->process[i], 0, &x->vm->vcpu[0]);

@@ -51,6 +51,7 @@ struct exec_conf {
     uint32_t argc;
     const char *root;                 /* of the guest's files on the host; "" = the current directory, read only */
     const char *env;                  /* NAME=VALUE words, separated by spaces */
+    const char *gdb;                  /* where to wait for gdb (sim/guest/exec_gdb.h); "" = not */
     const char *trace_insn, *profile; /* files to write, "-" = standard error, "" = none (sim/guest/exec_debug.h) */
     const char *record;               /* trace to write; "" = none */
     enum x86_timing timing;
@@ -109,6 +110,7 @@ struct exec {
     uint64_t next_ticket;
     struct trace_writer *record;
     struct exec_debug *debug; /* NULL: nobody looks */
+    struct exec_gdb *gdb;     /* NULL: nobody debugs */
     ps_t first_wake_ps;       /* no thread's timeout is before that */
     bool is_loaded;
     bool is_over;      /* the first process has ended */

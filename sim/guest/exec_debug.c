@@ -38,8 +38,13 @@ uint64_t exec_peek(struct exec_cpu *c, uint64_t gva, void *buf, uint64_t n)
     uint64_t done = 0;
     while (c->space && done < n) {
         uint64_t at = gva + done, part = min_u64(n - done, PAGE_BYTES - (at & (PAGE_BYTES - 1))), gpa = 0;
-        if (at >= SPACE_TOP || space_peek(c->space, c->v, at, &gpa))
+        if (at >= SPACE_TOP || !space_at(c->space, at))
             break;
+        if (space_peek(c->space, c->v, at, &gpa)) { /* not touched yet */
+            memset((uint8_t *)buf + done, 0, part);
+            done += part;
+            continue;
+        }
         uint64_t hpa = hv_back(c->v, gpa, EPT_R);
         if (hpa == UINT64_MAX)
             break;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads on vCPUs: who runs, who waits, who is woken. */
 #include "sim/guest/exec_debug.h"
+#include "sim/guest/exec_gdb.h"
 #include "sim/guest/exec_int.h"
 #include "sim/guest/linux.h"
 
@@ -364,9 +365,17 @@ static int step(struct exec_cpu *c, ps_t until_ps, struct diag *d)
         allowed = allowed ? min_u64(allowed, stride) : stride;
         exec_debug_runs(x->debug, c);
     }
+    if (x->gdb) {
+        uint64_t stride = exec_gdb_runs(x->gdb, c);
+        allowed = !allowed || (stride && stride < allowed) ? stride : allowed;
+        if (x->is_over)
+            return 0;
+    }
     enum x86_stop stop = x86_run(&c->x86, allowed, until_ps);
     if (x->debug)
         exec_debug_ran(x->debug, c);
+    if (x->gdb)
+        exec_gdb_ran(x->gdb, c, stop);
     return stopped(c, stop, d);
 }
 

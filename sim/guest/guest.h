@@ -25,7 +25,7 @@ struct vm_conf {
     uint64_t move_at_ps, move_to_node;
     const char *program; /* static x86-64 ELF to run; "" = records */
     const char *args;    /* its words, separated by spaces; a backslash makes the next character part of a word */
-    const char *env, *root, *record, *trace_insn, *profile;
+    const char *env, *root, *record, *trace_insn, *profile, *gdb;
     uint64_t timing; /* enum x86_timing */
     uint64_t native, console;
     uint64_t syscall_cycles, switch_cycles, slice_ps, max_instructions;
