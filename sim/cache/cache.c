@@ -338,7 +338,8 @@ ps_t cache_ntstore(struct caches *c, uint32_t core, uint64_t line, ps_t t)
     p->stats.ntstores++;
     for (uint32_t s = 0; s < c->n_sockets; s++)
         llc_clean(c, s, line, false);
-    return numa_write(c->numa, p->socket, line, t + c->llc_ps) + c->conf.ntstore_back_ps;
+    t = numa_claim(c->numa, p->socket, line, t + c->llc_ps);
+    return numa_write(c->numa, p->socket, line, t) + c->conf.ntstore_back_ps;
 }
 
 void cache_write_back_all(struct caches *c, ps_t t)

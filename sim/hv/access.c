@@ -470,7 +470,7 @@ int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data)
     r.done_ps = max_u64(max_u64(r.done_ps, cpu->core.now_ps), cpu->core.nt_after_ps);
     ps_t done = cache_ntstore(hv->caches, v->cpu, line, r.done_ps);
     core_store(&cpu->core, r.done_ps);
-    core_nt(&cpu->core, r.done_ps, done);
+    core_nt(&cpu->core, r.done_ps, done - numa_answer_ps(hv->numa, cpu->node, line));
     cpu->core.flushes_done_ps = max_u64(cpu->core.flushes_done_ps, done);
     if (unlikely(hv->golden_counts))
         golden(v, owner_gfn(frame_at(hv->mem, r.hpa >> PAGE_SHIFT)->owner));

@@ -107,8 +107,7 @@ static void drain(struct dram *d, uint64_t now)
     uint32_t want = d->n_queued - t->write_low, left = want;
     uint32_t tail = t->wtr + t->cl;
     uint32_t body = want * t->burst + (t->rank_gap + t->burst) * d->n_ranks + t->ccd_l;
-    d->stats.write_drains++;
-    while (left == want) { /* all banks may be in refresh */
+    while (left == want) {
         uint64_t first = find_stretch(d, now + t->rcd + t->cwl, body + tail), to = first + body, end[DRAM_MAX_RANKS];
         uint64_t from = first, last = first;
         now = max_u64(now, dram_oldest(d) + 64);
@@ -121,7 +120,10 @@ static void drain(struct dram *d, uint64_t now)
             block_reads(d, r, first - READ_TO_WRITE,
                         max_u64(last + t->rank_gap, end[r] > (r ? end[r - 1] : first) ? end[r] + tail : 0));
         now = left == want ? to : now;
+        if (left == want && d->n_queued < t->write_queue)
+            return; /* their ranks are in refresh; there is room to wait */
     }
+    d->stats.write_drains++;
     d->stats.drained += want - left;
     close_gaps(d);
 }

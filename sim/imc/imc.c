@@ -6,8 +6,8 @@
 
 /* DDR4-2666V (CL19) of 8 Gb x8 chips, two ranks a channel; times by JESD79-4B's tables of speed bins and core timings,
  * some given in clocks there and in nanoseconds of 0.75 here. The queue sizes are of the order that public descriptions
- * of server controllers give; they are knobs. Calibrated: front (idle latency), the watermarks and
- * page_timeout (loaded latency). */
+ * of server controllers give; they are knobs. Calibrated: front (idle latency), the watermarks and page_timeout (loaded
+ * latency), the queue of writes (peak of non-temporal stores). */
 #define K(field) offsetof(struct imc_conf, field)
 const struct conf_key imc_keys[] = {
     {"controllers", CONF_UINT, K(n_imcs), "2", 1, 8, NULL, "memory controllers a node"},
@@ -27,7 +27,7 @@ const struct conf_key imc_keys[] = {
     {"ranks", CONF_UINT, K(dram.ranks), "2", 1, DRAM_MAX_RANKS, NULL, "ranks a channel"},
     {"banks", CONF_UINT, K(dram.banks), "32", 1, DRAM_MAX_BANKS, NULL, "banks a channel, all ranks (two ranks of 16)"},
     {"row", CONF_SIZE, K(dram.row_bytes), "8KiB", 64, 1 << 20, NULL, "row buffer of a bank over all chips of a rank"},
-    {"page_timeout", CONF_TIME, K(dram.page_ps), "200ns", 0, PS_PER_MS, NULL,
+    {"page_timeout", CONF_TIME, K(dram.page_ps), "50ns", 0, PS_PER_MS, NULL,
      "an open row not used for so long is closed; 0us: closed at once"},
     {"t_ck", CONF_TIME, K(dram.t_ck_ps), "750ps", 100, 10000, NULL,
      "memory clock; a line takes four: 64 B at 21.33 GB/s (DDR4-2666)"},
@@ -49,7 +49,7 @@ const struct conf_key imc_keys[] = {
      "gap on the data bus between bursts of two ranks (two clocks, for the preamble)"},
     {"t_refi", CONF_TIME, K(dram.t_refi_ps), "7.8us", 0, PS_PER_MS, NULL, "refresh period of a rank; 0us: no refresh"},
     {"t_rfc", CONF_TIME, K(dram.t_rfc_ps), "350ns", 0, PS_PER_US, NULL, "duration of a refresh (8 Gb)"},
-    {"write_queue", CONF_UINT, K(dram.write_queue), "48", 1, DRAM_MAX_WRITES, NULL, "DRAM write queue slots a channel"},
+    {"write_queue", CONF_UINT, K(dram.write_queue), "56", 1, DRAM_MAX_WRITES, NULL, "DRAM write queue slots a channel"},
     {"write_high", CONF_UINT, K(dram.write_high), "32", 1, DRAM_MAX_WRITES, NULL,
      "occupancy that starts a write batch"},
     {"write_low", CONF_UINT, K(dram.write_low), "16", 0, DRAM_MAX_WRITES, NULL,

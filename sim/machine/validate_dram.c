@@ -96,13 +96,19 @@ int measure_dram_peak(struct validate *v)
 /* ---- loaded latency ---- */
 
 /* Traffic: `unit` of 1000 accesses are stores, which read their line and later write it back; gap instructions between
- * two accesses set the load. */
+ * two accesses set the load. What the next access would wait for is waited for now, so that it leaves when its turn
+ * comes: one that is asked for ahead of the other cores' clocks would hold up theirs. */
 static int step_traffic(struct probe_thread *t, struct vcpu *v)
 {
     bool is_store = t->i * t->unit % 1000 < t->unit;
     uint64_t offset = t->base + t->i * LINE_BYTES % t->bytes;
-    core_issue(&vcpu_cpu(v)->core, 1 + t->gap);
-    return hv_access(v, PROBE_GVA + offset, is_store ? CACHE_WRITE : CACHE_READ, false);
+    struct core *core = &vcpu_cpu(v)->core;
+    if (hv_access(v, PROBE_GVA + offset, is_store ? CACHE_WRITE : CACHE_READ, false))
+        return -1;
+    core_issue(core, 1 + t->gap);
+    core_retire(core);
+    core_need_buffer(core);
+    return 0;
 }
 
 static int step_loaded(struct probe_thread *t, struct vcpu *v)
@@ -118,7 +124,7 @@ static int step_loaded(struct probe_thread *t, struct vcpu *v)
     return 0;
 }
 
-static const uint64_t gaps[] = {0, 20, 40, 60, 80, 100, 120, 150, 200, 250, 350, 500, 900, 2000, 8000};
+static const uint64_t gaps[] = {0, 10, 20, 30, 40, 50, 60, 70, 80, 100, 120, 150, 200, 250, 350, 500, 900, 2000, 8000};
 #define N_GAPS (sizeof gaps / sizeof gaps[0])
 
 struct loaded {
@@ -135,7 +141,7 @@ static uint64_t lines_moved(const struct probe *p)
     return sum;
 }
 
-#define LOADED_WINDOW_PS (30 * PS_PER_US)
+#define LOADED_WINDOW_PS (300 * PS_PER_US)
 
 static struct loaded loaded_point(struct validate *v, struct probe *p, uint64_t gap, ps_t warm_ps)
 {

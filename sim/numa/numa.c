@@ -214,6 +214,22 @@ ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t)
     return travel(n, home, from, false, t);
 }
 
+ps_t numa_claim(struct numa *n, uint32_t from, uint64_t line, ps_t t)
+{
+    uint64_t offset;
+    uint32_t home = numa_home(n, mem_region_at(n->mem, line << LINE_SHIFT), line, &offset);
+    if (likely(home == from || home >= n->n_cpu_nodes))
+        return t;
+    return travel(n, home, from, false, travel(n, from, home, false, t));
+}
+
+ps_t numa_answer_ps(const struct numa *n, uint32_t from, uint64_t line)
+{
+    uint64_t offset;
+    uint32_t home = numa_home(n, mem_region_at(n->mem, line << LINE_SHIFT), line, &offset);
+    return likely(home == from || home >= n->n_cpu_nodes) ? 0 : n->hops[home][from] * n->conf.hop_ps;
+}
+
 ps_t numa_accepted_ps(const struct numa *n, uint64_t line, ps_t t)
 {
     const struct mem_region *r = mem_region_at(n->mem, line << LINE_SHIFT);

@@ -78,6 +78,11 @@ uint32_t numa_distance(const struct numa *n, uint32_t from, uint32_t to);
  */
 ps_t numa_read(struct numa *n, uint32_t from, uint64_t line, ps_t t);
 ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t);
+/* Ownership of a whole line without its data, for a non-temporal store: a message to the line's home node and one back.
+ * Where CPUs and memory are of one node, or the memory is an expander's, there is nobody to ask. */
+ps_t numa_claim(struct numa *n, uint32_t from, uint64_t line, ps_t t);
+/* How long the answer to such a store is on its way between sockets: its buffer in the core is free so much earlier. */
+ps_t numa_answer_ps(const struct numa *n, uint32_t from, uint64_t line);
 /* When the controller has taken an earlier write of the line that may still wait for room at t; t if none waits. */
 ps_t numa_accepted_ps(const struct numa *n, uint64_t line, ps_t t);
 /* One message without data to another node and back (a snoop, an interrupt). */

@@ -231,7 +231,7 @@ static void judge_stream(const struct dram_conf *c, const struct stream *s, uint
     cr_assert_eq(seen[DRAM_READ] + d->stats.late, n_reads, "every read is one column command");
     cr_assert_eq(seen[DRAM_WRITE], d->stats.drained);
     cr_assert_eq(n_writes, d->stats.drained + d->n_queued, "writes in = out + queued");
-    cr_assert(d->n_queued < c->write_high);
+    cr_assert(d->n_queued < c->write_queue);
     cr_assert_eq(seen[DRAM_ACT], d->stats.row_misses);
     cr_assert_eq(seen[DRAM_READ] + seen[DRAM_WRITE], d->stats.row_misses + d->stats.row_hits);
     free(tape.c);
@@ -372,6 +372,7 @@ Test(dram, idle_latencies)
     conf_of(&c);
     struct dram *d = xaligned(64, sizeof *d);
     c.dram.t_refi_ps = 0;
+    c.dram.page_ps = 200 * PS_PER_NS;
     dram_init(d, &c.dram, 0, 1);
     ps_t ck = 750, t = ck * 100000;
     uint64_t other = c.dram.row_bytes / LINE_BYTES * c.dram.banks, line = 0; /* another row; the bank is permuted */

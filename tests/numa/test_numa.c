@@ -118,6 +118,22 @@ Test(numa, interleaving_of_nodes_is_a_bijection)
     }
 }
 
+/* A non-temporal store to another socket asks for its line first: one message there, one back. */
+Test(numa, ownership_costs_a_round_trip)
+{
+    struct rig r;
+    rig_conf(&r);
+    rig_up(&r);
+    uint64_t near = line_of(&r, 0), far = line_of(&r, 1);
+    cr_expect_eq(numa_claim(r.n, 0, near, 5000), 5000);
+    cr_expect_eq(numa_answer_ps(r.n, 0, near), 0);
+    cr_expect_eq(numa_claim(r.n, 0, far, 5000), 5000 + 2 * (r.c.numa.hop_ps + r.n->message_ps));
+    cr_expect_eq(numa_answer_ps(r.n, 0, far), r.c.numa.hop_ps);
+    cr_expect_eq(r.n->link[0][1].stats.messages, 1);
+    cr_expect_eq(r.n->link[1][0].stats.messages, 1);
+    rig_down(&r);
+}
+
 /* Row 18: an idle remote read takes 132.6 to 134.8 ns where a local one takes 66 (Mess, MICRO'24): twice the hop and
  * the transfers. */
 Test(numa, remote_read_is_local_read_and_two_hops)
