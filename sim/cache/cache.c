@@ -244,7 +244,8 @@ void cache_foresee(const struct caches *c, uint32_t core, uint64_t line)
 }
 
 /* Brings a line that the L2 does not hold into it; t is when the L2 knew. */
-static inline __attribute__((always_inline)) ps_t l2_fill(struct caches *c, uint32_t core, uint64_t line, bool write, ps_t t, uint32_t *state)
+static inline __attribute__((always_inline)) ps_t l2_fill(struct caches *c, uint32_t core, uint64_t line, bool write,
+                                                          ps_t t, uint32_t *state)
 {
     struct core_cache *p = &c->core[core];
     struct pcache *l2 = &p->l2;
@@ -262,7 +263,8 @@ static inline __attribute__((always_inline)) ps_t l2_fill(struct caches *c, uint
     return t;
 }
 
-static inline __attribute__((always_inline)) ps_t demand(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t)
+static inline __attribute__((always_inline)) ps_t demand(struct caches *c, uint32_t core, uint64_t line,
+                                                         enum cache_op op, ps_t t)
 {
     struct core_cache *p = &c->core[core];
     struct pcache *l2 = &p->l2, *l1 = op == CACHE_FETCH ? &p->l1i : &p->l1d;
