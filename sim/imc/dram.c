@@ -190,7 +190,7 @@ static uint64_t bus_find(struct dram *d, const struct dram_place *p, bool is_wri
 }
 
 /* The activates of a rank in from .. from + 63. */
-static uint64_t acts_from(const struct dram *d, uint32_t rank, uint64_t from)
+static inline uint64_t acts_from(const struct dram *d, uint32_t rank, uint64_t from)
 {
     uint32_t w = (uint32_t)(from >> 6) % DRAM_WORDS;
     const struct dram_word *a = &d->word[w][rank], *b = &d->word[(w + 1) % DRAM_WORDS][rank];
@@ -201,14 +201,19 @@ static uint64_t acts_from(const struct dram *d, uint32_t rank, uint64_t from)
 /* Would a further activate at clock at be one of five within tFAW, k of them after it? */
 static bool breaks_faw(const struct dram *d, uint32_t rank, uint64_t at)
 {
+    uint32_t faw = d->t.faw;
     uint64_t past = acts_from(d, rank, at - 64), next = acts_from(d, rank, at);
+    past = faw > 1 ? past >> (65 - faw) << (65 - faw) : 0; /* nearer than tFAW */
+    next &= faw < 64 ? (1ull << faw) - 1 : ~0ull;
+    if (likely(__builtin_popcountll(past) + __builtin_popcountll(next) < 4))
+        return false;
     uint32_t before[5] = {0}, after[5] = {0}, n_past = 0, n_next = 0;
     for (; past && n_past < 4; past &= ~(1ull << (63 - __builtin_clzll(past))))
         before[++n_past] = 1 + (uint32_t)__builtin_clzll(past);
     for (; next && n_next < 4; next &= next - 1)
         after[++n_next] = (uint32_t)__builtin_ctzll(next);
     for (uint32_t k = 0; k <= 4; k++)
-        if (k <= n_next && 4 - k <= n_past && before[4 - k] + after[k] < d->t.faw)
+        if (k <= n_next && 4 - k <= n_past && before[4 - k] + after[k] < faw)
             return true;
     return false;
 }
