@@ -18,8 +18,9 @@ for machine in cascade-lake-2s skylake-2s; do
     "$QUIRE" validate 22 23 16 --machine $machine >"$tmp/table"
     grep -q '3 of 3 rows in band' "$tmp/table"
 done
-"$QUIRE" validate cache 5 6 7 8 22.4 --json >"$tmp/json"
+"$QUIRE" validate cache 5 6 7 8 10 22.4 24 25 31 32 --json >"$tmp/json"
 grep -q '"rows_beyond_twice": 0' "$tmp/json"
+"$QUIRE" validate 10 24 25 31 32 | grep -q '5 of 5 rows in band'
 
 # A machine whose L2 is slower than what it claims is judged false.
 cat >"$tmp/slow.conf" <<'EOF'
