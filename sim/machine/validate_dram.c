@@ -174,21 +174,27 @@ static void put_at_rate(struct validate *v, const char *key, const struct loaded
         validate_put(v, key, ns - minus_ns);
 }
 
-/* n points of the curve of a node at `reads` percent of reads, by falling gaps. */
-static int loaded_curve(struct validate *v, uint32_t mem_node, uint32_t reads, const char *plot, const char *line,
-                        struct loaded *l, const uint64_t *gap, uint32_t n)
+struct curve_kind {
+    const char *plot, *line;
+    uint32_t reads;  /* percent */
+    double minus_ns; /* drawn without so much */
+};
+
+/* n points of the curve of a node, by falling gaps. */
+static int loaded_curve(struct validate *v, uint32_t mem_node, const struct curve_kind *k, struct loaded *l,
+                        const uint64_t *gap, uint32_t n)
 {
     struct probe *p = probe_threads(v, (uint32_t)v->conf.hv.cores, mem_node);
     if (!p)
         return -1;
     p->thread[0].unit = LINE_BYTES;
     for (uint32_t i = 1; i < p->setup.n_threads; i++)
-        p->thread[i].unit = 1000 * (100 - reads) / reads; /* s stores of an access make s/(1+s) writes */
+        p->thread[i].unit = 1000 * (100 - k->reads) / k->reads; /* s stores of an access make s/(1+s) writes */
     /* Until the caches are full of lines, and dirty ones leave them, there are no writes. */
     loaded_point(v, p, 0, PS_PER_MS);
     for (uint32_t i = 0; i < n; i++) {
         l[i] = loaded_point(v, p, gap[n - 1 - i], 5 * PS_PER_US);
-        validate_point(v, plot, line, l[i].rate, l[i].ns);
+        validate_point(v, k->plot, k->line, l[i].rate, l[i].ns - k->minus_ns);
     }
     probe_free(p);
     return v->d->n_errors ? -1 : 0;
@@ -198,7 +204,7 @@ int measure_dram_loaded(struct validate *v)
 {
     struct loaded l[N_ELEMS(gaps)];
     double peak = 0;
-    if (loaded_curve(v, 0, 78, "dram-loaded", "78% reads", l, gaps, N_ELEMS(gaps)))
+    if (loaded_curve(v, 0, &(struct curve_kind){"dram-loaded", "78% reads", 78, 0}, l, gaps, N_ELEMS(gaps)))
         return -1;
     put_at_rate(v, "14.16", l, 16.0, 0);
     put_at_rate(v, "14.34", l, 34.5, 0);
@@ -221,7 +227,7 @@ int measure_dram_remote(struct validate *v)
     if (v->conf.numa.n_nodes < 2)
         return 0;
     validate_put(v, "18.remote", chase_ns(v, 1, GIB, LEVEL_1G, step_chase_shuffled));
-    if (loaded_curve(v, 1, 78, "dram-remote", "78% reads", l, some, N_ELEMS(some)))
+    if (loaded_curve(v, 1, &(struct curve_kind){"dram-remote", "78% reads", 78, 0}, l, some, N_ELEMS(some)))
         return -1;
     for (size_t i = 0; i < N_ELEMS(l); i++)
         peak = l[i].rate > peak ? l[i].rate : peak;
@@ -238,7 +244,7 @@ static int cxl_curve(struct validate *v, uint32_t node)
 {
     struct loaded l[N_ELEMS(gaps)];
     double on_die = (double)v->conf.cache.llc_cycles * 1e9 / (double)v->conf.core.hz, peak = 0;
-    if (loaded_curve(v, node, 60, "cxl-loaded", "60% reads", l, gaps, N_ELEMS(gaps)))
+    if (loaded_curve(v, node, &(struct curve_kind){"cxl-loaded", "60% reads", 60, on_die}, l, gaps, N_ELEMS(gaps)))
         return -1;
     put_at_rate(v, "73.18", l, 18.28, on_die);
     put_at_rate(v, "73.30", l, 30.46, on_die);

@@ -108,6 +108,7 @@ static int write_data(const struct validate *v, const struct picture *p, const c
     return bad ? bad : out_commit(&o, d);
 }
 
+/* Colour and mark say which curve, dashes that it is the published one. */
 static void put_lines(FILE *f, const struct validate *v, const struct picture *p)
 {
     uint32_t n = 0;
@@ -116,14 +117,12 @@ static void put_lines(FILE *f, const struct validate *v, const struct picture *p
         if (strcmp(v->curve[i].plot, p->name) != 0)
             continue;
         fprintf(f,
-                "%s'%s.dat' index %u using 1:2 with lines lc rgb colour[%u] lw 1 dt (8,5) title \"%s, published\" "
-                "noenhanced, \\\n     '%s.dat' index %u using 1:2 with linespoints ls %u dt solid title \"%s, "
-                "simulated\" noenhanced",
-                n ? ", \\\n     " : "", p->name, 2 * n + 1, n + 1, v->curve[i].line, p->name, 2 * n, n + 1,
-                v->curve[i].line);
+                "%s'%s.dat' index %u using 1:2 with lines lc rgb colour[%u] lw 1 dt (8,5) notitle, \\\n"
+                "     '%s.dat' index %u using 1:2 with linespoints ls %u dt solid title \"%s\" noenhanced",
+                n ? ", \\\n     " : "", p->name, 2 * n + 1, n + 1, p->name, 2 * n, n + 1, v->curve[i].line);
         n++;
     }
-    fputc('\n', f);
+    fputs(", \\\n     NaN with lines lc rgb '#555555' lw 1 dt (8,5) title \"published\"\n", f);
 }
 
 static int write_script(const struct validate *v, const struct picture *p, const char *style, const char *path,
