@@ -277,16 +277,20 @@ static void drop_page(struct mmu *m, uint32_t asid, uint64_t gva)
     }
 }
 
+/* What the array holds of the 1 GiB around gva, in pages of that level. */
+static void drop_gib(struct tlb *t, uint32_t level, uint32_t asid, uint64_t gva)
+{
+    uint64_t mask = ~0ull << (17 + LEVEL_SHIFT(LEVEL_1G) - LEVEL_SHIFT(level)) | ((1ull << 17) - 1);
+    drop_keys(t->key, t->lru, t->set_mask + 1, t->ways, t->stride, mask, tlb_key(gva, level, asid) & mask);
+}
+
 /* Every piece of the 1 GiB around gva: what a large guest page there may have left, whatever its size was. */
 static void drop_pieces(struct mmu *m, uint32_t asid, uint64_t gva)
 {
     struct tlb *t[] = {&m->dtlb_4k, &m->dtlb_2m, &m->itlb_4k, &m->itlb_2m, &m->stlb, &m->stlb};
     static const uint32_t level[] = {0, 1, 0, 1, 0, 1};
-    for (size_t i = 0; i < N_ELEMS(t); i++) {
-        uint64_t mask = ~0ull << (17 + LEVEL_SHIFT(LEVEL_1G) - LEVEL_SHIFT(level[i])) | ((1ull << 17) - 1);
-        drop_keys(t[i]->key, t[i]->lru, t[i]->set_mask + 1, t[i]->ways, t[i]->stride, mask,
-                  tlb_key(gva, level[i], asid) & mask);
-    }
+    for (size_t i = 0; i < N_ELEMS(t); i++)
+        drop_gib(t[i], level[i], asid, gva);
 }
 
 /* INVLPG drops all paging-structure entries of the space with the page (SDM volume 3, 4.10.4.1). */
@@ -303,6 +307,8 @@ void mmu_flush_page(struct mmu *m, uint32_t asid, uint64_t gva)
     drop_page(m, asid, gva);
     if (fractured)
         drop_pieces(m, asid, gva);
+    else if (m->stlb_1g.is_used) /* instruction fetches take 1 GiB pages in 2 MiB pieces */
+        drop_gib(&m->itlb_2m, LEVEL_2M, asid, gva);
     for (uint32_t i = 0; i < PSC_KINDS; i++) {
         struct psc *p = &m->guest_psc[i];
         drop_keys(p->key, p->lru, p->set_mask + 1, PSC_WAYS, PSC_WAYS, 0xffff, asid);

@@ -116,3 +116,20 @@ Test(flush, space_and_vm)
     cr_expect(walks(&r, &other, BASE));
     rig_fini(&r);
 }
+
+/* Fetches take a 1 GiB page in 2 MiB pieces; INVLPG anywhere in it drops all of them. */
+Test(flush, fetches_from_a_large_page)
+{
+    struct rig r;
+    struct mmu_result out;
+    rig_init(&r, 4, 4, LEVEL_1G, true);
+    rig_top(&r);
+    rig_map(&r, BASE, rig_page(&r, LEVEL_1G), LEVEL_1G, PTE_P | PTE_W);
+    for (uint32_t i = 0; i < 3; i++)
+        cr_assert_eq(mmu_translate(&r.mmu, &r.space, BASE + i * 2 * MIB, CACHE_FETCH, 0, &out), MMU_OK);
+    cr_expect_eq(r.mmu.stats.walks, 1, "the second level holds all of it");
+    mmu_flush_page(&r.mmu, r.space.asid, BASE);
+    cr_assert_eq(mmu_translate(&r.mmu, &r.space, BASE + 4 * MIB, CACHE_FETCH, 0, &out), MMU_OK);
+    cr_expect_eq(r.mmu.stats.walks, 2, "no piece is left");
+    rig_fini(&r);
+}
