@@ -70,6 +70,31 @@ static int numa_conserves(const struct machine *m, struct diag *d)
                : 0;
 }
 
+/* Every request between two nodes crosses each link of its way, and its answer those back. */
+static int links_conserve(const struct numa *n, struct diag *d)
+{
+    uint64_t lines = 0, messages = 0, carried_lines = 0, carried_messages = 0;
+    for (uint32_t a = 0; a < n->n_nodes; a++)
+        for (uint32_t b = 0; b < n->n_nodes; b++) {
+            uint64_t accesses = n->sent[a][b].reads + n->sent[a][b].writes;
+            lines += accesses * n->hops[a][b];
+            messages += (accesses + 2 * n->sent[a][b].claims) * n->hops[a][b];
+            carried_lines += n->link[a][b].stats.lines;
+            carried_messages += n->link[a][b].stats.messages;
+        }
+    for (uint32_t i = n->n_cpu_nodes; i < n->n_nodes; i++) {
+        uint64_t requests = 0;
+        for (uint32_t a = 0; a < n->n_cpu_nodes; a++)
+            requests += n->sent[a][i].reads + n->sent[a][i].writes;
+        if (agree("expander ", i - n->n_cpu_nodes, "device queue", requests, n->queue[i - n->n_cpu_nodes].n, d))
+            return -1;
+    }
+    return agree("nodes 0..", n->n_nodes - 1, "lines on links", lines, carried_lines, d) ||
+                   agree("nodes 0..", n->n_nodes - 1, "messages on links", messages, carried_messages, d)
+               ? -1
+               : 0;
+}
+
 int machine_conserves(const struct machine *m, struct diag *d)
 {
     for (uint32_t i = 0; i < m->hv.n_cpus; i++)
@@ -81,5 +106,5 @@ int machine_conserves(const struct machine *m, struct diag *d)
             agree("vm ", i, "accesses by node", s->accesses, s->local_accesses + s->remote_accesses, d))
             return -1;
     }
-    return numa_conserves(m, d);
+    return numa_conserves(m, d) || links_conserve(&m->numa, d) ? -1 : 0;
 }

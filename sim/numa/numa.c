@@ -196,6 +196,7 @@ ps_t numa_read(struct numa *n, uint32_t from, uint64_t line, ps_t t)
         return imc_read(&n->node[from], r, offset, t);
     }
     n->stats[from].remote_reads++;
+    n->sent[from][home].reads++;
     t = at_home(n, home, r, offset, false, travel(n, from, home, false, t));
     return travel(n, home, from, true, t);
 }
@@ -210,6 +211,7 @@ ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t)
         return imc_write(&n->node[from], r, offset, t);
     }
     n->stats[from].remote_writes++;
+    n->sent[from][home].writes++;
     t = at_home(n, home, r, offset, true, travel(n, from, home, true, t));
     return travel(n, home, from, false, t);
 }
@@ -220,6 +222,7 @@ ps_t numa_claim(struct numa *n, uint32_t from, uint64_t line, ps_t t)
     uint32_t home = numa_home(n, mem_region_at(n->mem, line << LINE_SHIFT), line, &offset);
     if (likely(home == from || home >= n->n_cpu_nodes))
         return t;
+    n->sent[from][home].claims++;
     return travel(n, home, from, false, travel(n, from, home, false, t));
 }
 

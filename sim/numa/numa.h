@@ -51,6 +51,9 @@ struct numa {
     struct node_imc node[NUMA_MAX_NODES];
     struct cxl_queue queue[CXL_MAX_DEVICES];
     struct node_stats stats[NUMA_MAX_NODES];
+    struct {
+        uint64_t reads, writes, claims;
+    } sent[NUMA_MAX_NODES][NUMA_MAX_NODES]; /* requests between two nodes: what the links have to have carried */
 };
 
 /* Builds nodes, their memory regions (DRAM, then persistent memory) and their controllers; then the expanders. */

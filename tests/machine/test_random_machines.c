@@ -158,7 +158,7 @@ static const struct guest_ops lazy = {.run = stand_still};
 
 static struct machine *small_machine(struct diag *d)
 {
-    static const char text[] = "machine { hypervisor { cores = 1 } numa { dram = \"1GiB\" } }";
+    static const char text[] = "machine { hypervisor { cores = 1 } numa { nodes = 2 dram = \"1GiB\" } }";
     struct machine_conf mc;
     struct conf *conf = conf_parse(text, strlen(text), "test", "", &experiment_schema, d);
     cr_assert(conf && machine_bind(conf_find(conf_root(conf), "machine", NULL), &mc, d) == 0, "%s", d->text);
@@ -200,7 +200,8 @@ Test(machines, a_lost_request_is_found)
     cr_expect_eq(machine_conserves(m, &d), 0, "%s", d.text);
     struct chan_stats *chan = &m->numa.node[0].chan[0].stats;
     static const char *const names[] = {"writes over links", "DRAM write queue", "requests to the L2",
-                                        "reads over links",  "accesses by kind", "miss buffers"};
+                                        "reads over links",  "accesses by kind", "miss buffers",
+                                        "lines on links",    "messages on links"};
     for (uint32_t i = 0; i < N_ELEMS(names); i++) {
         struct diag found = {0};
         struct vm_setup s = {.name = "a", .bytes = 16 * MIB, .n_vcpus = 1, .ops = &lazy};
@@ -210,7 +211,9 @@ Test(machines, a_lost_request_is_found)
                                &m->caches.core[0].stats.l1d_misses,
                                &chan->reads,
                                &vm->stats.writes,
-                               NULL};
+                               NULL,
+                               &m->numa.sent[0][1].writes,
+                               &m->numa.link[0][1].stats.messages};
         if (counter[i])
             ++*counter[i];
         else
@@ -219,6 +222,7 @@ Test(machines, a_lost_request_is_found)
         cr_expect(strstr(found.text, names[i]), "found '%s', expected %s", found.text, names[i]);
         if (counter[i])
             --*counter[i];
+        m->hv.cpu[0].core.busy_n = 0;
     }
     machine_drop(m);
 }
