@@ -31,8 +31,11 @@ static void draw_number(const struct conf_key *k, struct rng *r, char *out, size
     double def = strtod(k->def, NULL);
     static const double factors[] = {0, 0.01, 0.25, 0.5, 1, 1, 1, 2, MOST_TIMES};
     double v = def * factors[rng_below(r, N_ELEMS(factors))];
-    if (rng_below(r, 4) == 0)
+    uint32_t kind = (uint32_t)rng_below(r, 16);
+    if (kind == 0)
         v = floor(def * rng_unit(r) * 3);
+    if ((kind == 1 || kind == 2) && k->type == CONF_UINT && k->max) /* the ends of its range */
+        v = (double)(kind == 1 ? k->min : k->max);
     bool is_whole = k->type == CONF_UINT || k->type == CONF_SIZE || v == floor(v);
     snprintf(out, n, is_whole ? "%.0f%s" : "%.3f%s", v, unit_of(k));
     uint64_t parsed[4];
