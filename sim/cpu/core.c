@@ -11,7 +11,9 @@ const struct conf_key core_keys[] = {
     {"nt_buffers", CONF_UINT, K(nt_buffers), "6", 1, CORE_MAX_MISSES, NULL,
      "of these, non-temporal stores (4.31 GB/s at 86.9 ns are 5.9: OptaneStudy)"},
     {"ntstore_fenced", CONF_TIME, K(nt_fenced_ps), "187ns", 0, PS_PER_US, NULL,
-     "from one non-temporal store to the next behind a fence (LENS: 187 ns for 64 B and a fence)"},
+     "from the first non-temporal store before a fence to the first behind it (LENS: 187 ns for 64 B and a fence)"},
+    {"ntstore_pmem", CONF_TIME, K(nt_pmem_ps), "20ns", 0, PS_PER_US, NULL,
+     "from one non-temporal store of persistent memory to the next (22 ns a line of 512 B and more: OptaneStudy)"},
     {"rob", CONF_UINT, K(rob), "224", 1, 4096, NULL, "reorder buffer (Skylake: 224)"},
     {"store_buffer", CONF_UINT, K(store_buffer), "56", 1, CORE_MAX_STORES, NULL, "store buffer (Skylake: 56)"},
     {"store_miss", CONF_TIME, K(store_miss_ps), "29ns", 0, PS_PER_US, NULL,
@@ -24,7 +26,7 @@ const struct conf_key core_keys[] = {
     {"clflush", CONF_TIME, K(clflush_ps), "39.6ns", 0, PS_PER_US, NULL, "between two CLFLUSHes (InstLatx64)"},
     {"clwb", CONF_TIME, K(clwb_ps), "14ns", 0, PS_PER_US, NULL,
      "between two CLWBs of dirty lines: a quarter of the 57.3 ns that one with its fence takes (OptaneStudy)"},
-    {"clwb_pmem", CONF_TIME, K(clwb_pmem_ps), "25.5ns", 0, PS_PER_US, NULL,
+    {"clwb_pmem", CONF_TIME, K(clwb_pmem_ps), "28ns", 0, PS_PER_US, NULL,
      "the same of persistent lines (24 to 34 ns a line from 128 B to 4 KiB: OptaneStudy)"},
     {"clflushopt", CONF_TIME, K(clflushopt_ps), "25.5ns", 0, PS_PER_US, NULL, "between two CLFLUSHOPTs (InstLatx64)"},
     {0},
@@ -79,7 +81,9 @@ void core_sfence(struct core *c, bool loads_too)
     core_wait(c, max_u64(c->stores_done_ps, c->flushes_done_ps));
     c->now_ps += (loads_too ? c->conf.mfence_cycles : c->conf.sfence_cycles) * c->cycle_ps;
     c->stats.fence_ps += c->now_ps - start;
-    c->nt_after_ps = c->nt_ps + c->conf.nt_fenced_ps;
+    if (c->has_nt)
+        c->nt_after_ps = c->nt_first_ps + c->conf.nt_fenced_ps;
+    c->has_nt = false;
     c->fence_instruction = c->stats.instructions;
     /* A stall of that length fills the reorder buffer; what came before the fence is as far back as asking goes. */
     c->fence_ps = loads_too ? c->now_ps : max_u64(start, c->now_ps - min_u64(c->now_ps, PS_PER_US));

@@ -19,6 +19,7 @@ struct core_conf {
     uint64_t miss_buffers;  /* lines that may be on their way to or from the L1: misses and non-temporal stores */
     uint64_t nt_buffers;    /* of these, non-temporal stores */
     uint64_t nt_fenced_ps;  /* from one non-temporal store to the next behind a fence */
+    uint64_t nt_pmem_ps;    /* from one non-temporal store of persistent memory to the next */
     uint64_t rob;           /* instructions that may wait behind the oldest outstanding load */
     uint64_t store_buffer;  /* stores that may wait for their line */
     uint64_t store_miss_ps; /* a store that missed holds the head of the store buffer so long */
@@ -47,10 +48,12 @@ struct core {
     ps_t instruction_fs; /* femtoseconds an instruction */
     uint64_t carry_fs;
     ps_t cycle_ps;
-    ps_t last_load_ps;       /* when the youngest load's data is there: for dependent loads */
-    ps_t stores_done_ps;     /* when the youngest store has left the buffer */
-    ps_t nt_ps, nt_after_ps; /* the last non-temporal store; since a fence, none before that */
-    ps_t fence_ps;           /* when the last fence began to wait */
+    ps_t last_load_ps;   /* when the youngest load's data is there: for dependent loads */
+    ps_t stores_done_ps; /* when the youngest store has left the buffer */
+    /* The last non-temporal store; the first since a fence, if there was one; since a fence, none before. */
+    ps_t nt_ps, nt_first_ps, nt_after_ps;
+    bool has_nt;
+    ps_t fence_ps; /* when the last fence began to wait */
     uint64_t fence_instruction;
     ps_t flushes_done_ps; /* when all flushes and non-temporal stores so far are accepted by their controllers */
     uint32_t miss_head, miss_n, nt_head, nt_n, store_head, store_n, busy_n;
@@ -149,6 +152,8 @@ static inline void core_need_nt(struct core *c)
 static inline void core_nt(struct core *c, ps_t start_ps, ps_t done_ps)
 {
     c->nt_ps = start_ps;
+    c->nt_first_ps = c->has_nt ? c->nt_first_ps : start_ps;
+    c->has_nt = true;
     core_hold_buffer(c, done_ps);
     c->nt_done_ps[(c->nt_head + c->nt_n++) & (CORE_MAX_MISSES - 1)] = done_ps;
 }

@@ -468,6 +468,8 @@ int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data)
         frame_write(hv->mem, r.hpa & ~(uint64_t)(LINE_BYTES - 1), data, LINE_BYTES);
     core_need_nt(&cpu->core);
     r.done_ps = max_u64(max_u64(r.done_ps, cpu->core.now_ps), cpu->core.nt_after_ps);
+    if (is_pmem)
+        r.done_ps = max_u64(r.done_ps, cpu->core.nt_ps + cpu->core.conf.nt_pmem_ps);
     ps_t done = cache_ntstore(hv->caches, v->cpu, line, r.done_ps);
     core_store(&cpu->core, r.done_ps);
     core_nt(&cpu->core, r.done_ps, done - numa_answer_ps(hv->numa, cpu->node, line));

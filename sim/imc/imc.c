@@ -69,7 +69,6 @@ const struct stat_desc chan_stat_desc[] = {
     {"reads", STAT_COUNT, "lines", "line reads (CAS_COUNT.RD)"},
     {"writes", STAT_COUNT, "lines", "line writes (CAS_COUNT.WR)"},
     {"wpq_inserts", STAT_COUNT, "lines", "persistent lines that took a WPQ entry (WPQ_INSERTS)"},
-    {"wpq_merges", STAT_COUNT, "lines", "persistent lines that joined an entry not yet sent"},
     {"wpq_full", STAT_COUNT, "lines", "persistent lines that waited for a WPQ entry (WPQ_CYCLES_FULL)"},
     {"wpq_peak", STAT_PEAK, "entries", "largest WPQ occupancy"},
 };

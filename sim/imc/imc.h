@@ -38,7 +38,7 @@ extern const struct conf_key imc_keys[];
 
 struct chan_stats {
     uint64_t reads, writes;
-    uint64_t wpq_inserts, wpq_merges, wpq_full, wpq_peak;
+    uint64_t wpq_inserts, wpq_full, wpq_peak;
 };
 extern const struct stat_desc chan_stat_desc[];
 #define CHAN_N_STATS (sizeof(struct chan_stats) / sizeof(uint64_t))
@@ -53,7 +53,7 @@ extern const struct stat_desc imc_stat_desc[];
 
 struct wpq_entry {
     uint64_t line;
-    ps_t accept_ps, start_ps, media_ps; /* start: when the module begins to take it; later writes no longer merge */
+    ps_t accept_ps, start_ps, media_ps; /* start: when the module begins to take it; */
     uint32_t version;
     bool has_data;
     uint8_t data[LINE_BYTES];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The write-pending queue of a channel with a persistent module: acceptance, merging, drain, hints and power failure.
+/* The write-pending queue of a channel with a persistent module: acceptance, drain, hints and power failure.
  */
 #include "sim/imc/imc_int.h"
 
@@ -35,20 +35,11 @@ static void wpq_capture(struct node_imc *n, struct wpq_entry *e, uint64_t line)
         memcpy(e->data, p->cur_bytes + (line & 63) * LINE_BYTES, LINE_BYTES);
 }
 
-/* A persistent line enters the WPQ; the queue drains in age order. */
+/* A persistent line enters the WPQ, which drains in age order. A line that is already there gets an entry of its own:
+ * what a module does with lines written over and over (row 61 of the measurements) shows through the queue. */
 ps_t wpq_push(struct node_imc *n, struct channel *c, uint64_t line, ps_t t)
 {
     wpq_settle(n, c, t);
-    for (uint32_t i = c->wpq_n; i-- > 0;) {
-        struct wpq_entry *e = wpq_at(n, c, i);
-        if (e->start_ps <= t)
-            break; /* this and all older ones are on their way */
-        if (e->line == line) {
-            c->stats.wpq_merges++;
-            wpq_capture(n, e, line);
-            return max_u64(t, e->accept_ps); /* the entry itself may still wait for room */
-        }
-    }
     if (c->wpq_n >= n->conf.wpq_entries) {
         /* It takes the place of the entry that is wpq_entries before it. */
         c->stats.wpq_full++;
