@@ -39,8 +39,8 @@ static int channel_conserves(const struct node_imc *n, uint32_t k, uint32_t wher
     const struct chan_stats *s = &c->stats;
     if (c->wpq && fits("channel", where, "write-pending queue", c->wpq_n, imc_wpq_places(n), d))
         return -1;
-    if (!n->curve.curve &&
-        agree("channel", where, "DRAM write queue", s->writes - s->wpq_inserts, c->dram.stats.drained + dram_waiting(&c->dram), d))
+    if (!n->curve.curve && agree("channel", where, "DRAM write queue", s->writes - s->wpq_inserts,
+                                 c->dram.stats.drained + dram_waiting(&c->dram), d))
         return -1;
     if (c->module.conf.kind == NVDIMM_OPTANE)
         return agree("channel", where, "write-pending queue to module", s->wpq_inserts, c->module.stats.writes, d);
