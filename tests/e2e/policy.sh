@@ -195,7 +195,7 @@ claim = "what was flushed survives"
 include("$SRCDIR/experiments/machines/cascade-lake-2s.conf")
 check = true
 policy_path = "$tmp"
-machine { hypervisor { power_fail = "adr-fails" } imc { channels = 1 controllers = 1 } }
+machine { hypervisor { power_fail = "adr-fails" } imc { channels = 1 controllers = 1 } pmem { write_rate = "200MB/s" } }
 vm "log" { generator = "log-append" pmem = "1GiB" append = "16KiB" accesses = 3 vcpus = 3 }
 policy "$policy }
 sweep "event" { key = "crash_at" values = {${points%,}} }
