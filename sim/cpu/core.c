@@ -14,7 +14,7 @@ const struct conf_key core_keys[] = {
      "from the first non-temporal store before a fence to the first behind it (LENS: 187 ns for 64 B and a fence)"},
     {"ntstore_pmem", CONF_TIME, K(nt_pmem_ps), "20ns", 0, PS_PER_US, NULL,
      "from one non-temporal store of persistent memory to the next (22 ns a line of 512 B and more: OptaneStudy)"},
-    {"rob", CONF_UINT, K(rob), "224", 1, 4096, NULL, "reorder buffer (Skylake: 224)"},
+    {"rob", CONF_UINT, K(rob), "224", 1, CORE_MAX_ROB, NULL, "reorder buffer (Skylake: 224)"},
     {"store_buffer", CONF_UINT, K(store_buffer), "56", 1, CORE_MAX_STORES, NULL, "store buffer (Skylake: 56)"},
     {"store_miss", CONF_TIME, K(store_miss_ps), "29ns", 0, PS_PER_US, NULL,
      "between two stores that miss (1.44 GB/s of store and CLWB less clwb: OptaneStudy)"},
@@ -29,6 +29,14 @@ const struct conf_key core_keys[] = {
     {"clwb_pmem", CONF_TIME, K(clwb_pmem_ps), "28ns", 0, PS_PER_US, NULL,
      "the same of persistent lines (24 to 34 ns a line from 128 B to 4 KiB: OptaneStudy)"},
     {"clflushopt", CONF_TIME, K(clflushopt_ps), "25.5ns", 0, PS_PER_US, NULL, "between two CLFLUSHOPTs (InstLatx64)"},
+    /* Intel's optimisation manual 2.5 (width, buffers); Fog, microarchitecture 11.1 (misprediction). */
+    {"mispredict_cycles", CONF_UINT, K(mispredict_cycles), "16", 0, 1000, NULL,
+     "program: from a branch's execution to the right path (Skylake: 15 to 20)"},
+    {"branch_history", CONF_UINT, K(branch_history), "12", 0, 14, NULL,
+     "program: global branches in the index of the predictor's 16,384 counters (a knob)"},
+    {"width", CONF_UINT, K(width), "4", 1, 16, NULL, "model window: instructions dispatched a cycle (Skylake: 4)"},
+    {"load_queue", CONF_UINT, K(load_queue), "72", 1, CORE_MAX_ROB, NULL,
+     "model window: loads between dispatch and retirement (Skylake: 72)"},
     {0},
 };
 #undef K

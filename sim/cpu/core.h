@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Timing of one core, model `block`: instructions issue at a fixed rate; a load that misses the L1 goes on in the
+/* Timing of one core. Model `block`: instructions issue at a fixed rate; a load that misses the L1 goes on in the
  * background while a miss buffer is free and the reorder buffer has room; stores and flushes leave in order through a
  * store buffer; stores that miss and non-temporal stores hold miss buffers too. What it answers is when the next
- * instruction may issue. */
+ * instruction may issue. Model `window` (x86_window.h) has instructions of its own on the same buffers. */
 #ifndef QUIRE_CPU_CORE_H
 #define QUIRE_CPU_CORE_H
 
@@ -12,6 +12,7 @@
 
 #define CORE_MAX_MISSES 64u
 #define CORE_MAX_STORES 128u
+#define CORE_MAX_ROB    1024u
 
 struct core_conf {
     uint64_t hz;            /* core clock */
@@ -28,6 +29,11 @@ struct core_conf {
     /* How long one holds the head of the store buffer; CLWB only if its line is dirty; of
      * persistent memory longer, as its queue takes lines more slowly. */
     uint64_t clflush_ps, clflushopt_ps, clwb_ps, clwb_pmem_ps;
+    /* Models of a processor that executes (sim/cpu/x86_window.h). */
+    uint64_t mispredict_cycles; /* from the branch's execution to the first instruction of the right path */
+    uint64_t branch_history;    /* global branches that the predictor's index mixes in */
+    uint64_t width;             /* model window: instructions dispatched a cycle */
+    uint64_t load_queue;        /* model window: loads between dispatch and retirement */
 };
 extern const struct conf_key core_keys[];
 

@@ -188,6 +188,8 @@ struct x86_bus {
     enum x86_bus_status (*ntstore)(struct x86_cpu *cpu, uint64_t gva, const void *buf, uint32_t len);
     /* SFENCE (loads_too false), MFENCE; may be NULL. */
     void (*fence)(struct x86_cpu *cpu, bool loads_too);
+    /* CPUID, which leaves a guest every time: what that costs; may be NULL. */
+    void (*cpuid)(struct x86_cpu *cpu);
 };
 
 /* ---- running ---- */

@@ -53,7 +53,7 @@ void x86_set_timing(struct x86_cpu *cpu, enum x86_timing timing)
 {
     CHECK_MSG(timing != X86_WINDOW || cpu->core, "the window model needs a core");
     if (timing != X86_FUNCTIONAL && cpu->core && !cpu->window)
-        cpu->window = x86_window_new(NULL);
+        cpu->window = x86_window_new(&cpu->core->conf);
     cpu->timing = timing;
     memset(cpu->ready_ps, 0, sizeof cpu->ready_ps);
     x86_tlb_flush(cpu);
@@ -139,7 +139,7 @@ static void begin_block(struct x86_cpu *cpu, const struct x86_block *b)
     if (b->serial_cycles)
         cpu->insn_fs += b->serial_cycles * c->cycle_ps * 1000 / b->n_insns;
     if (!x86_block_foreseen(cpu, b))
-        c->now_ps += cpu->window->conf.mispredict_cycles * c->cycle_ps;
+        c->now_ps += cpu->window->mispredict_cycles * c->cycle_ps;
 }
 
 /* A timed block begins: what is left of the last one issues, and the lines of the new one are fetched. */

@@ -99,6 +99,12 @@ X86_OP(cpuid)
     g[X86_RBX] = r.b;
     g[X86_RCX] = r.c;
     g[X86_RDX] = r.d;
+    if (cpu->bus->cpuid) {
+        x86_clock(cpu, op);
+        cpu->bus->cpuid(cpu);
+        if (cpu->timing == X86_WINDOW)
+            x86_window_resume(cpu);
+    }
     return x86_next(op);
 }
 

@@ -5,19 +5,6 @@
 #include "sim/base/stats.h"
 #include "sim/cpu/x86_code.h"
 
-#define K(field) offsetof(struct x86_window_conf, field)
-/* Skylake: Intel's optimisation manual 2.5 (width, buffers); Fog, microarchitecture 11.1 (misprediction 15-20). */
-const struct conf_key x86_window_keys[] = {
-    {"width", CONF_UINT, K(width), "4", 1, 16, NULL, "instructions dispatched a cycle (Skylake: 4)"},
-    {"rob", CONF_UINT, K(rob), "224", 4, X86_WINDOW_ROB, NULL, "reorder buffer (Skylake: 224)"},
-    {"load_queue", CONF_UINT, K(load_queue), "72", 1, X86_WINDOW_ROB, NULL, "load buffer (Skylake: 72)"},
-    {"mispredict_cycles", CONF_UINT, K(mispredict_cycles), "16", 0, 1000, NULL,
-     "from a branch's execution to the right path (Skylake: 16)"},
-    {"history", CONF_UINT, K(history), "12", 0, 14, NULL, "global branches in the predictor's index"},
-    {0},
-};
-#undef K
-
 const struct stat_desc x86_window_stat_desc[] = {
     {"branches", STAT_COUNT, "instructions", "conditional and indirect branches and returns (BR_INST_RETIRED)"},
     {"mispredicts", STAT_COUNT, "instructions", "of them mispredicted (BR_MISP_RETIRED)"},
@@ -26,13 +13,14 @@ const struct stat_desc x86_window_stat_desc[] = {
 };
 STATS_COMPLETE(struct x86_window_stats, x86_window_stat_desc);
 
-struct x86_window *x86_window_new(const struct x86_window_conf *conf)
+struct x86_window *x86_window_new(const struct core_conf *conf)
 {
     struct x86_window *w = xcalloc(1, sizeof *w);
-    if (conf)
-        w->conf = *conf;
-    else
-        CHECK(conf_bind(NULL, x86_window_keys, &w->conf, NULL) == 0);
+    w->width = conf->width;
+    w->rob = conf->rob;
+    w->load_queue = conf->load_queue;
+    w->mispredict_cycles = conf->mispredict_cycles;
+    w->history_branches = conf->branch_history;
     for (uint32_t i = 0; i < X86_WINDOW_COUNTERS; i++)
         w->counter[i] = 1;
     return w;
@@ -61,15 +49,14 @@ static ps_t dispatch(struct x86_cpu *cpu, const struct x86_use *u, bool is_load)
 {
     struct x86_window *w = cpu->window;
     ps_t now = w->dispatch_fs / 1000;
-    ps_t room = w->n >= w->conf.rob ? w->rob_ps[(w->n - w->conf.rob) & (X86_WINDOW_ROB - 1)] : 0;
+    ps_t room = w->n >= w->rob ? w->rob_ps[(w->n - w->rob) & (X86_WINDOW_ROB - 1)] : 0;
     if (room > now) {
         w->stats.rob_stall_ps += room - now;
         hold(w, room);
         now = room;
     }
     if (is_load) {
-        room =
-            w->n_loads >= w->conf.load_queue ? w->load_ps[(w->n_loads - w->conf.load_queue) & (X86_WINDOW_ROB - 1)] : 0;
+        room = w->n_loads >= w->load_queue ? w->load_ps[(w->n_loads - w->load_queue) & (X86_WINDOW_ROB - 1)] : 0;
         if (room > now) {
             w->stats.load_queue_stall_ps += room - now;
             hold(w, room);
@@ -78,7 +65,7 @@ static ps_t dispatch(struct x86_cpu *cpu, const struct x86_use *u, bool is_load)
     if (u->serialises)
         hold(w, w->retire_ps);
     now = w->dispatch_fs / 1000;
-    w->dispatch_fs += cpu->core->cycle_ps * 1000 / w->conf.width;
+    w->dispatch_fs += cpu->core->cycle_ps * 1000 / w->width;
     return now;
 }
 
@@ -227,7 +214,7 @@ static inline uint32_t mix(uint64_t rip)
 
 static bool predict_branch(struct x86_window *w, uint64_t rip, bool is_taken)
 {
-    uint64_t past = w->history & ((1ull << w->conf.history) - 1);
+    uint64_t past = w->history & ((1ull << w->history_branches) - 1);
     uint8_t *c = &w->counter[(mix(rip) ^ (uint32_t)past << 2) & (X86_WINDOW_COUNTERS - 1)];
     bool guess = *c >= 2;
     *c = (uint8_t)(is_taken ? (*c < 3 ? *c + 1 : 3) : (*c ? *c - 1 : 0));
@@ -288,7 +275,7 @@ void x86_window_enter(struct x86_cpu *cpu, const struct x86_block *b)
     x86_window_settle(cpu);
     if (last && !predicted(w, last, b->rip)) {
         w->stats.mispredicts++;
-        hold(w, w->branch_ps + w->conf.mispredict_cycles * cpu->core->cycle_ps);
+        hold(w, w->branch_ps + w->mispredict_cycles * cpu->core->cycle_ps);
         cpu->core->now_ps = w->dispatch_fs / 1000;
     }
     w->block = b;

@@ -6,9 +6,9 @@
 #ifndef QUIRE_CPU_X86_WINDOW_H
 #define QUIRE_CPU_X86_WINDOW_H
 
-#include "sim/base/conf.h"
 #include "sim/base/stats.h"
 #include "sim/base/types.h"
+#include "sim/cpu/core.h"
 
 struct x86_cpu;
 struct x86_op;
@@ -40,33 +40,26 @@ struct x86_use {
     bool serialises; /* waits for everything before, and holds everything behind */
 };
 
-struct x86_window_conf {
-    uint64_t width;             /* instructions dispatched a cycle */
-    uint64_t rob, load_queue;   /* entries */
-    uint64_t mispredict_cycles; /* from the branch's execution to the first instruction of the right path */
-    uint64_t history;           /* global branches that the predictor's index mixes in */
-};
-extern const struct conf_key x86_window_keys[];
-
 struct x86_window_stats {
     uint64_t branches, mispredicts, rob_stall_ps, load_queue_stall_ps;
 };
 extern const struct stat_desc x86_window_stat_desc[];
+#define X86_WINDOW_N_STATS (sizeof(struct x86_window_stats) / sizeof(uint64_t))
 
-#define X86_WINDOW_ROB      1024u
+#define X86_WINDOW_ROB      CORE_MAX_ROB
 #define X86_WINDOW_COUNTERS 16384u
 #define X86_WINDOW_TARGETS  1024u
 #define X86_WINDOW_RETURNS  16u
 
 struct x86_window {
-    struct x86_window_conf conf;
-    const struct x86_block *block; /* whose instructions are at hand */
-    uint32_t next;                 /* first of them that is not finished */
-    bool is_open;                  /* instruction `next` has begun: a memory access is under way */
-    ps_t open_ps, open_done_ps;    /* when it could start; when its data is there */
-    ps_t dispatch_fs;              /* when the next instruction may be dispatched, in femtoseconds */
-    ps_t retire_ps;                /* when the youngest finished instruction retires */
-    ps_t branch_ps;                /* when the last branch is resolved */
+    uint64_t width, rob, load_queue, mispredict_cycles, history_branches; /* of struct core_conf */
+    const struct x86_block *block;                                        /* whose instructions are at hand */
+    uint32_t next;                                                        /* first of them that is not finished */
+    bool is_open;               /* instruction `next` has begun: a memory access is under way */
+    ps_t open_ps, open_done_ps; /* when it could start; when its data is there */
+    ps_t dispatch_fs;           /* when the next instruction may be dispatched, in femtoseconds */
+    ps_t retire_ps;             /* when the youngest finished instruction retires */
+    ps_t branch_ps;             /* when the last branch is resolved */
     ps_t ready_ps[X86_N_USES];
     uint64_t n, n_loads;                                  /* instructions, loads so far */
     ps_t rob_ps[X86_WINDOW_ROB], load_ps[X86_WINDOW_ROB]; /* retirement of the last ones, by number */
@@ -78,8 +71,8 @@ struct x86_window {
     struct x86_window_stats stats;
 };
 
-/* conf NULL: defaults. Made by x86_set_timing(); the caller may have made it before with values of its own. */
-struct x86_window *x86_window_new(const struct x86_window_conf *conf);
+/* Made by x86_set_timing() for a timed model, and freed with the processor. */
+struct x86_window *x86_window_new(const struct core_conf *conf);
 
 /* The block at hand is finished; the core's clock is that of the front end. */
 void x86_window_settle(struct x86_cpu *cpu);

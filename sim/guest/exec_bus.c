@@ -183,6 +183,14 @@ static void fence(struct x86_cpu *cpu, bool loads_too)
     hv_fence(c->v, loads_too);
 }
 
+/* Intel's processors leave the guest at every CPUID (SDM volume 3, 26.1.2). */
+static void cpuid(struct x86_cpu *cpu)
+{
+    struct exec_cpu *c = cpu->bus_ctx;
+    if (!c->x->conf.is_native)
+        hv_exit(c->v, HV_EXIT_CPUID);
+}
+
 const struct x86_bus exec_bus = {
     .page = page,
     .load = load,
@@ -191,6 +199,7 @@ const struct x86_bus exec_bus = {
     .flush = flush,
     .ntstore = ntstore,
     .fence = fence,
+    .cpuid = cpuid,
 };
 
 /* ---- the kernel's accesses ---- */

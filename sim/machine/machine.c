@@ -15,7 +15,7 @@ const struct conf_key machine_keys[] = {
 };
 
 const struct conf_schema machine_sections[] = {
-    {.name = "core", .keys = core_keys, .help = "timing of a core, model block"},
+    {.name = "core", .keys = core_keys, .help = "timing of a core"},
     {.name = "cache", .keys = cache_keys, .help = "private caches, last-level cache, snoop filter, flushes"},
     {.name = "tlb", .keys = mmu_keys, .help = "TLBs and paging-structure caches"},
     {.name = "numa", .keys = numa_keys, .help = "nodes, their DRAM, the links between them"},

@@ -2,9 +2,10 @@
 #include "sim/machine/run.h"
 
 #include "build_id.h"
+#include "sim/cpu/x86_window.h"
+#include "sim/guest/exec.h"
 #include "sim/machine/conserve.h"
 #include "sim/machine/curve.h"
-#include "sim/guest/exec.h"
 #include "sim/machine/machine.h"
 #include "sim/mrc/lru.h"
 
@@ -206,7 +207,12 @@ static void report_player(struct run *r, const struct guest *g, const char *path
 static void report_program(struct run *r, const struct exec *x, const char *path)
 {
     static const char *const timings[] = {"functional", "block", "window"};
+    struct x86_window_stats window = {0};
+    for (uint32_t i = 0; i < x->vm->n_vcpus; i++)
+        if (x->cpu[i].x86.window)
+            stats_add(x86_window_stat_desc, X86_WINDOW_N_STATS, &window, &x->cpu[i].x86.window->stats);
     stats_walk(path, exec_stat_desc, EXEC_N_STATS, &x->stats, result_stat, r->out);
+    stats_walk(path, x86_window_stat_desc, X86_WINDOW_N_STATS, &window, result_stat, r->out);
     char *key = xasprintf("%s.exit_status", path);
     result_set(r->out, key, (uint64_t)x->status);
     free(key);

@@ -126,6 +126,56 @@ Test(x86_timing, mispredicted_branches_cost)
     cr_expect(random >= same + 700 && random <= same + 1700, "random: %llu/100 cycles", (unsigned long long)random);
 }
 
+/* Runs code once in model window, in a core with other values; cycles an iteration, times 100. */
+static uint64_t window_cycles100(const char *code, size_t len, uint64_t n, void (*set_up)(struct x86_rig *),
+                                 size_t field, uint64_t value)
+{
+    struct x86_rig *r = x86_rig_new();
+    *(uint64_t *)(void *)((char *)&r->core.conf + field) = value;
+    x86_rig_put(r, RIG_BASE, code, len);
+    if (set_up)
+        set_up(r);
+    x86_set_timing(&r->cpu, X86_WINDOW);
+    r->cpu.state.gpr[X86_RCX] = n;
+    r->cpu.state.gpr[X86_RSI] = DATA;
+    cr_assert_eq(x86_run(&r->cpu, 0, 0), X86_STOP_SYSCALL);
+    uint64_t c = r->core.now_ps * 100 / n / r->core.cycle_ps;
+    x86_rig_free(r);
+    return c;
+}
+#define WITH(code, n, set_up, field, value)                                                                            \
+    window_cycles100(code, sizeof(code) - 1, n, set_up, offsetof(struct core_conf, field), value)
+
+Test(x86_timing, the_keys_of_the_window_do_what_they_say)
+{
+    /* mov rax, [rsi]; add rsi, 8192+64; dec rcx; jnz: independent misses, four instructions apart */
+    static const char apart[] = LOOP("\x48\x8b\x06\x48\x81\xc6\x40\x10\x00\x00", "\xf1");
+    uint64_t rob8 = WITH(apart, 3000, NULL, rob, 8), rob32 = WITH(apart, 3000, NULL, rob, 32);
+    uint64_t rob224 = WITH(apart, 3000, NULL, rob, 224), rob1024 = WITH(apart, 3000, NULL, rob, 1024);
+    /* Two misses overlap in 8 entries, 8 in 32; 11 miss buffers bound what more can do. */
+    cr_expect(rob8 > 2 * rob32 && rob32 > rob224 && rob1024 <= rob224, "rob 8, 32, 224, 1024: %llu %llu %llu %llu",
+              (unsigned long long)rob8, (unsigned long long)rob32, (unsigned long long)rob224,
+              (unsigned long long)rob1024);
+    uint64_t loads2 = WITH(apart, 3000, NULL, load_queue, 2), loads8 = WITH(apart, 3000, NULL, load_queue, 8);
+    cr_expect(loads2 > 2 * loads8 && loads8 > rob224, "load queue 2, 8: %llu %llu", (unsigned long long)loads2,
+              (unsigned long long)loads8);
+    /* eight independent additions, dec, jnz: ten instructions, as many at once as are dispatched */
+    static const char adds[] = LOOP("\x48\x01\xd8\x48\x01\xda\x48\x01\xdf\x49\x01\xd8\x49\x01\xd9\x49\x01\xda"
+                                    "\x49\x01\xdb\x49\x01\xdc",
+                                    "\xe3");
+    for (uint64_t width = 1; width <= 4; width *= 2) {
+        uint64_t c = WITH(adds, 30000, NULL, width, width);
+        cr_expect(c >= 1000 / width && c <= 1060 / width + 5, "width %llu: %llu/100 cycles", (unsigned long long)width,
+                  (unsigned long long)c);
+    }
+    /* the branches of mispredicted_branches_cost: every second one is wrong */
+    static const char code[] = "\x80\x3e\x00\x74\x03\x48\xff\xc0\x48\xff\xc6\x48\xff\xc9\x75\xf0\x0f\x05";
+    uint64_t quick = WITH(code, 4096, random_bits, mispredict_cycles, 6);
+    uint64_t slow = WITH(code, 4096, random_bits, mispredict_cycles, 26);
+    cr_expect(slow >= quick + 800 && slow <= quick + 1200, "20 cycles more a misprediction: %llu, %llu",
+              (unsigned long long)quick, (unsigned long long)slow);
+}
+
 Test(x86_timing, the_models_do_not_change_what_a_program_does)
 {
     /* l: lea rax, [rax+rax*4+3]; mov [rsi], rax; xor rbx, [rsi]; add rsi, 8; dec rcx; jnz l; syscall */
