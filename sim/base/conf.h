@@ -31,6 +31,8 @@ enum conf_type {
     CONF_TIME,   /* "1.5us": ps, ns, us, ms, s needed        uint64_t ps; a fraction must come out whole */
     CONF_FREQ,   /* "2.4GHz": Hz, kHz, MHz, GHz needed       uint64_t Hz */
     CONF_RATE,   /* "2.2GB/s": B/s, kB/s, MB/s, GB/s (powers of ten) needed   uint64_t bytes per second */
+    CONF_ENERGY, /* "550mJ": uJ, mJ, J needed                uint64_t microjoules */
+    CONF_POWER,  /* "305W": mW, W, kW needed                 uint64_t milliwatts */
     CONF_RATIO,  /* "12.5%": % needed                        uint64_t parts per million */
     CONF_STRING, /* "text"                                   const char *, owned by the struct conf */
     CONF_CHOICE, /* one word of choices                      uint64_t index into choices */

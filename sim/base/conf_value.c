@@ -20,6 +20,8 @@ static const struct unit time_units[] = {{"s", PS_PER_S},   {"ms", PS_PER_MS}, {
 static const struct unit freq_units[] = {{"GHz", 1000000000}, {"MHz", 1000000}, {"kHz", 1000}, {"Hz", 1}, {NULL, 0}};
 static const struct unit rate_units[] = {
     {"GB/s", 1000000000}, {"MB/s", 1000000}, {"kB/s", 1000}, {"B/s", 1}, {NULL, 0}};
+static const struct unit energy_units[] = {{"J", 1000000}, {"mJ", 1000}, {"uJ", 1}, {NULL, 0}};
+static const struct unit power_units[] = {{"kW", 1000000}, {"W", 1000}, {"mW", 1}, {NULL, 0}};
 static const struct unit ratio_units[] = {{"%", 10000}, {NULL, 0}};
 static const struct unit plain_units[] = {{"", 1}, {NULL, 0}};
 
@@ -35,6 +37,8 @@ static const struct type_info types[] = {
     [CONF_TIME] = {time_units, "a time with its unit (ps, ns, us, ms, s), such as \"80ns\""},
     [CONF_FREQ] = {freq_units, "a frequency with its unit (Hz, kHz, MHz, GHz), such as \"2.4GHz\""},
     [CONF_RATE] = {rate_units, "a rate with its unit (B/s, kB/s, MB/s, GB/s), such as \"2.2GB/s\""},
+    [CONF_ENERGY] = {energy_units, "an energy with its unit (uJ, mJ, J), such as \"550mJ\""},
+    [CONF_POWER] = {power_units, "a power with its unit (mW, W, kW), such as \"305W\""},
     [CONF_RATIO] = {ratio_units, "a ratio in percent, such as \"12.5%\""},
     [CONF_STRING] = {NULL, "a text"},
     [CONF_CHOICE] = {NULL, "one of the words"},

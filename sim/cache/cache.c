@@ -344,18 +344,34 @@ ps_t cache_ntstore(struct caches *c, uint32_t core, uint64_t line, ps_t t)
     return numa_write(c->numa, p->socket, line, t) + c->conf.ntstore_back_ps;
 }
 
-void cache_write_back_all(struct caches *c, ps_t t)
+void cache_drain(struct caches *c, cache_drain_fn *dirty, void *ctx)
 {
     for (uint32_t i = 0; i < c->n_cores; i++) {
         struct pcache *l2 = &c->core[i].l2;
         for (uint64_t k = 0; k < (l2->set_mask + 1) * l2->stride; k++) {
             uint64_t tag = l2->tag[k]; /* cleaning drops it */
             if (tag & 4 && llc_clean(c, c->core[i].socket, tag >> 3, false))
-                numa_write(c->numa, c->core[i].socket, tag >> 3, t);
+                dirty(ctx, c->core[i].socket, tag >> 3);
         }
     }
     for (uint32_t s = 0; s < c->n_sockets; s++)
-        llc_write_back_all(c, s, t);
+        llc_drain(c, s, dirty, ctx);
+}
+
+struct write_back {
+    struct caches *c;
+    ps_t t;
+};
+
+static void write_back(void *ctx, uint32_t socket, uint64_t line)
+{
+    const struct write_back *w = ctx;
+    numa_write(w->c->numa, socket, line, w->t);
+}
+
+void cache_write_back_all(struct caches *c, ps_t t)
+{
+    cache_drain(c, write_back, &(struct write_back){c, t});
 }
 
 static int verify_core(const struct caches *c, const struct core_cache *p, struct diag *d)

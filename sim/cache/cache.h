@@ -187,7 +187,11 @@ enum flush_op { FLUSH_CLFLUSH, FLUSH_CLFLUSHOPT, FLUSH_CLWB };
 ps_t cache_flush(struct caches *c, uint32_t core, uint64_t line, enum flush_op op, ps_t t);
 /* A whole line that bypasses the caches; copies of it are dropped. Answers when the controller has taken it. */
 ps_t cache_ntstore(struct caches *c, uint32_t core, uint64_t line, ps_t t);
-/* Writes every dirty line back and empties all caches (WBINVD; eADR's drain with the frames' bytes). */
+/* Empties all caches and names every line that was dirty, once: the cores in order of their index, each its L2 by set
+ * and way; then the sockets' last-level caches, by slice, set and way. */
+typedef void cache_drain_fn(void *ctx, uint32_t socket, uint64_t line);
+void cache_drain(struct caches *c, cache_drain_fn *dirty, void *ctx);
+/* Writes every dirty line back and empties all caches (WBINVD on all cores). */
 void cache_write_back_all(struct caches *c, ps_t t);
 
 /* Checks the protocol's invariants over all tags: L1 within L2; every private line in its snoop filter; a modified or

@@ -411,7 +411,7 @@ bool llc_clean(struct caches *c, uint32_t socket, uint64_t line, bool keep)
     return dirty;
 }
 
-void llc_write_back_all(struct caches *c, uint32_t socket, ps_t t)
+void llc_drain(struct caches *c, uint32_t socket, cache_drain_fn *dirty, void *ctx)
 {
     struct llc *l = &c->llc[socket];
     for (uint64_t i = 0; i < (uint64_t)l->slices << l->slice_set_bits; i++) {
@@ -419,7 +419,7 @@ void llc_write_back_all(struct caches *c, uint32_t socket, ps_t t)
         for (uint32_t w = 0; w < l->ways; w++) {
             uint32_t *tag = &data_tags(set)[w];
             if ((*tag & 7) == (4 | LINE_MODIFIED))
-                numa_write(c->numa, socket, tag_line(l, set, *tag), t);
+                dirty(ctx, socket, tag_line(l, set, *tag));
             if (*tag & 4)
                 data_drop(l, set, tag);
         }

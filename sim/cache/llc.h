@@ -18,7 +18,8 @@ ps_t llc_claim(struct caches *c, uint32_t core, uint64_t line, ps_t t);
 void llc_take_victim(struct caches *c, struct core_cache *p, uint64_t line, uint32_t state, ps_t t);
 /* Removes the line from a socket (keep: leaves it clean); true if it was dirty there. */
 bool llc_clean(struct caches *c, uint32_t socket, uint64_t line, bool keep);
-void llc_write_back_all(struct caches *c, uint32_t socket, ps_t t);
+/* The last-level cache's part of cache_drain(). */
+void llc_drain(struct caches *c, uint32_t socket, cache_drain_fn *dirty, void *ctx);
 int llc_verify_line(const struct caches *c, const struct core_cache *p, uint64_t line, uint64_t state, struct diag *d);
 
 /* Slice by a multiplicative hash of the address above the set index; set within the slice by the low bits. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Golden model G3: for every persistent line the version that the guest was promised, computed from retired flushes,
- * fences and hints alone; and what a power failure leaves, judged against it. */
+ * fences and hints alone; and the image that a power failure left (power.c), judged against it. */
 #include "sim/hv/hv.h"
 
 static struct pmem_page *page_of(const struct hv *hv, uint64_t line)
@@ -96,16 +96,9 @@ static int judge_all(const struct hv *hv, const struct vm *vm, struct diag *d)
     return 0;
 }
 
-int hv_power_fail(struct hv *hv, ps_t t, enum power_outcome outcome, struct diag *d)
+int durable_judge(const struct hv *hv, ps_t t, enum power_outcome outcome, struct diag *d)
 {
     int bad = 0;
-    hv->now_ps = t;
-    if (hv->plugins)
-        plugin_host_power(hv->plugins, QUIRE_POWER_FAIL);
-    if (outcome == POWER_EADR)
-        cache_write_back_all(hv->caches, t);
-    for (uint32_t i = 0; i < hv->numa->n_nodes; i++)
-        imc_power_fail(&hv->numa->node[i], outcome == POWER_EADR ? UINT64_MAX : t, outcome != POWER_ADR_FAILS);
     for (uint32_t i = 0; i < hv->n_vms; i++) {
         const struct vm *vm = hv->vm[i];
         bad |= judge(hv, &vm->durable.hinted, t, true, "flush hint", d);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 static const char *const outcomes[] = {"adr", "adr-fails", "eadr", NULL};
+static const char *const holdups[] = {"unlimited", "energy", "time", NULL};
 
 #define K(field) offsetof(struct hv_conf, field)
 /* Exit costs: kvm-unit-tests vmexit on a Skylake-class server, Linux b7ffc44d5b2e (numbers.md rows 24, 25); INVEPT of
@@ -39,6 +40,13 @@ const struct conf_key hv_keys[] = {
     {"ipi_cycles", CONF_UINT, K(ipi_cycles), "1500", 0, 0, NULL, "cost to a CPU that is interrupted"},
     {"power_fail", CONF_CHOICE, K(power_fail), "adr", 0, 0, outcomes,
      "what a power failure leaves: WPQs drained, lost, or caches too"},
+    {"holdup", CONF_CHOICE, K(holdup), "unlimited", 0, 0, holdups,
+     "what ends the flush of eADR: nothing, an energy, or a time; lines that are not on the media by then are lost"},
+    {"holdup_energy", CONF_ENERGY, K(holdup_uj), "550mJ", 0, 0, NULL,
+     "energy of the hold-up (row 71: what eADR takes on a server, Alshboul et al., HPCA'21)"},
+    {"holdup_power", CONF_POWER, K(holdup_mw), "305W", 1, 0, NULL,
+     "power drawn from it during the flush (row 71: 550 mJ in 1.8 ms)"},
+    {"holdup_time", CONF_TIME, K(holdup_ps), "1.8ms", 0, 0, NULL, "time of the hold-up (row 71)"},
     {0},
 };
 #undef K

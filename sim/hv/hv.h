@@ -43,10 +43,24 @@ struct hv_conf {
     uint64_t shootdown_ps, shootdown_cpu_ps; /* sender's cost: base, and each CPU interrupted */
     uint64_t ipi_cycles;                     /* cost to a CPU that is interrupted for a shootdown */
     uint64_t power_fail;                     /* enum power_outcome */
+    uint64_t holdup;                         /* enum power_holdup: what limits the flush of eADR */
+    uint64_t holdup_uj, holdup_mw;           /* energy, and power drawn from it */
+    uint64_t holdup_ps;                      /* or the time itself */
 };
 extern const struct conf_key hv_keys[];
 
 enum power_outcome { POWER_ADR, POWER_ADR_FAILS, POWER_EADR };
+enum power_holdup { HOLDUP_UNLIMITED, HOLDUP_ENERGY, HOLDUP_TIME };
+
+/* What a power failure left, and what it cost. */
+struct power_stats {
+    uint64_t queued_lines, queued_lost; /* persistent lines in the WPQs and on their way into them */
+    uint64_t dirty_lines, dirty_lost;   /* persistent lines that only the caches had */
+    uint64_t volatile_lines;            /* dirty lines of DRAM, which nobody saves */
+    uint64_t flush_ps, flush_uj;        /* from the failure until the last line that made it was on the media */
+};
+extern const struct stat_desc power_stat_desc[];
+#define POWER_N_STATS (sizeof(struct power_stats) / sizeof(uint64_t))
 
 struct hv_stats {
     uint64_t exits, ept_violations, trace_faults, hint_faults, pml_full_exits, emulated, hypercalls;
@@ -186,6 +200,7 @@ struct hv {
     ps_t sample_ps;    /* period of the local-share curve; 0: off */
     struct diag *diag; /* errors met in the middle of a run */
     struct hv_stats stats;
+    struct power_stats power; /* all 0 while the power is there */
 };
 
 /* ---- set-up ---- */
@@ -291,8 +306,17 @@ void durable_hint(struct vm *vm, uint32_t region, ps_t done_ps);
 void durable_fini(struct vm *vm);
 /* Version of a line that would survive a power failure at t. */
 uint32_t durable_version(const struct hv *hv, uint64_t line, ps_t t, bool adr);
-/* The power fails at t with the given outcome: caches and WPQs do what they would, then the image is judged. 0: every
- * promise was kept. */
+/* Whether everything that was promised is there after a power failure at t. */
+int durable_judge(const struct hv *hv, ps_t t, enum power_outcome outcome, struct diag *d);
+
+/* sim/hv/power.c */
+/* The power fails at t with the given outcome, and caches and WPQs do what they would (hv->power says what came of it);
+ * then the image is judged: 0 if every promise was kept. Of eADR that ran out of energy nothing is asked but what it
+ * had on the media before.
+ *
+ * eADR flushes in a fixed order. Each channel first drains its WPQ, then takes the lines that the caches give up in the
+ * order of cache_drain(), one after the other at the module's own pace; all channels at once. What is on the media when
+ * the energy ends is there, the rest is lost. A budget of nothing is ADR's failure. */
 int hv_power_fail(struct hv *hv, ps_t t, enum power_outcome outcome, struct diag *d);
 /* Golden invariants of the whole state: frames, EPT, caches. */
 int hv_verify(const struct hv *hv, struct diag *d);

@@ -178,6 +178,26 @@ ps_t imc_read(struct node_imc *n, const struct mem_region *r, uint64_t offset_li
     return dram_read(&c->dram, r->kind == MEM_PMEM ? chan_line | PMEM_ROWS : chan_line, t) + n->conf.front_ps;
 }
 
+ps_t imc_hold_up(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t, ps_t end_ps)
+{
+    uint64_t chan_line;
+    struct channel *c = &n->chan[imc_channel(n, r->kind, offset_lines, &chan_line)];
+    if (c->wpq_bus_free_ps > end_ps)
+        return UINT64_MAX;
+    c->stats.writes++;
+    wpq_push(n, c, (r->base >> LINE_SHIFT) + offset_lines, t);
+    return c->wpq_bus_free_ps;
+}
+
+uint64_t imc_queued(struct node_imc *n, ps_t t)
+{
+    uint64_t lines = 0;
+    imc_settle(n, t);
+    for (uint32_t c = 0; c < n->n_chans; c++)
+        lines += n->chan[c].wpq_n;
+    return lines;
+}
+
 ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t)
 {
     uint64_t chan_line;

@@ -110,8 +110,17 @@ uint32_t imc_queued_version(const struct node_imc *n, const struct mem_region *r
 
 /* Moves to the media what has left the WPQs by t. */
 void imc_settle(struct node_imc *n, ps_t t);
-/* Power fails at t. adr: the WPQs are drained by hold-up energy; else what has not left them by t is lost. */
-void imc_power_fail(struct node_imc *n, ps_t t, bool adr);
+/* Power fails at t. adr: the WPQs are drained by hold-up energy; else what has not left them by t is lost. How many
+ * lines were lost. */
+uint64_t imc_power_fail(struct node_imc *n, ps_t t, bool adr);
+/* Lines in the WPQs and waiting for them that are not on the media at t. */
+uint64_t imc_queued(struct node_imc *n, ps_t t);
+/* When the last of the lines that imc_power_fail(t, adr) will save is on the media; 0 if there is none. */
+ps_t imc_last_ps(const struct node_imc *n, ps_t t, bool adr);
+/* A dirty persistent line that the caches give up after a power failure at t, behind everything that its channel took
+ * before: when the media has it. With power until end_ps only: a later answer means that imc_power_fail(end_ps) will
+ * lose it; UINT64_MAX: the channel has more than it can do already, and the line was not sent. */
+ps_t imc_hold_up(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t, ps_t end_ps);
 
 /* Entries that a channel's write-pending queue can hold, with those that wait for room. */
 uint64_t imc_wpq_places(const struct node_imc *n);

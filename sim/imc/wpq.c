@@ -98,15 +98,30 @@ void imc_settle(struct node_imc *n, ps_t t)
             wpq_settle(n, &n->chan[c], t);
 }
 
-void imc_power_fail(struct node_imc *n, ps_t t, bool adr)
+ps_t imc_last_ps(const struct node_imc *n, ps_t t, bool adr)
 {
+    ps_t last = 0;
+    for (uint32_t i = 0; i < n->n_chans; i++)
+        for (uint32_t k = 0; k < n->chan[i].wpq_n; k++) {
+            const struct wpq_entry *e = wpq_at(n, &n->chan[i], k);
+            if ((adr ? e->accept_ps : e->media_ps) <= t)
+                last = max_u64(last, e->media_ps);
+        }
+    return last;
+}
+
+uint64_t imc_power_fail(struct node_imc *n, ps_t t, bool adr)
+{
+    uint64_t lost = 0;
     imc_settle(n, t);
     for (uint32_t i = 0; i < n->n_chans; i++) {
         struct channel *c = &n->chan[i];
         while (adr && c->wpq_n && wpq_at(n, c, 0)->accept_ps <= t)
             wpq_pop(n, c);
+        lost += c->wpq_n;
         c->wpq_n = 0;
     }
+    return lost;
 }
 
 uint32_t imc_queued_version(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t,

@@ -4,6 +4,7 @@
  * round counts: what else the host does slows a round, nothing speeds one up. */
 #include "sim/machine/bench.h"
 
+#include "sim/machine/conserve.h"
 #include "sim/machine/machine.h"
 
 #include <stdlib.h>
@@ -87,6 +88,8 @@ static int lane_round(struct lane *l, uint64_t accesses, struct diag *d)
 
 static void lane_close(struct lane *l)
 {
+    struct diag fault = {0};
+    CHECK_MSG(!l->m || machine_conserves(l->m, &fault) == 0, "%s", fault.text);
     machine_free(l->m);
     conf_free(l->conf);
 }

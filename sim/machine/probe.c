@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/machine/probe.h"
 
+#include "sim/machine/conserve.h"
+
 #include <stdlib.h>
 
 /* ---- page tables ---- */
@@ -169,8 +171,10 @@ struct probe *probe_new(const struct machine_conf *conf, const struct probe_setu
 
 void probe_free(struct probe *p)
 {
+    struct diag fault = {0};
     if (!p)
         return;
+    CHECK_MSG(machine_conserves(p->m, &fault) == 0, "%s", fault.text);
     machine_free(p->m);
     free(p->thread);
     free(p);

@@ -361,6 +361,13 @@ static void on_text(void *ctx, const char *key, const char *text)
     result_text(ctx, key, text);
 }
 
+/* What the power failure left, if there was one. */
+static void report_power(struct run *r)
+{
+    if (r->m->hv.is_down)
+        stats_walk("power", power_stat_desc, POWER_N_STATS, &r->m->hv.power, result_stat, r->out);
+}
+
 static void report_policies(struct run *r)
 {
     struct plugin_visitor v = {.ctx = r->out, .count = on_count, .hist = on_hist, .text = on_text};
@@ -420,6 +427,7 @@ static void report(struct run *r)
         if (r->curve)
             report_curve(r, i);
     }
+    report_power(r);
     report_policies(r);
 }
 

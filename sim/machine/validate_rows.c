@@ -15,6 +15,7 @@
 #define AMIT     "N. Amit, LKML and \"Page fracturing\", 2018"
 #define REVANC   "RevAnC (van Schaik et al., EuroSec 2017)"
 #define OPTANE   "OptaneStudy (Yang et al., FAST 2020)"
+#define BBB      "Alshboul et al., HPCA 2021 (order of magnitude)"
 #define MESS     "Mess (Esmaili-Dokht et al., MICRO 2024)"
 #define LENS     "LENS sweeps shipped with VANS (Wang et al., MICRO 2020)"
 
@@ -241,6 +242,7 @@ const struct figure validate_figures[] = {
     {73, "73.30", "cxl", "loaded latency at 30.5 GB/s, 60 % reads", "ns", WITHIN(128.8, 5), 'D', PREDICTED, measure_cxl, MESS},
     {73, "73.40", "cxl", "loaded latency at 40.0 GB/s, 60 % reads", "ns", WITHIN(149, 5), 'D', PREDICTED, measure_cxl, MESS},
     {73, "73.peak", "cxl", "largest bandwidth", "GB/s", WITHIN(42.8, 5), 'D', PREDICTED, measure_cxl, MESS},
+    {71, "71.time", "nvdimm", "eADR flush, every line of a socket's caches dirty", "ms", BETWEEN(1.8, 0.18, 18), 'R', PREDICTED, measure_holdup, BBB},
     {67, "67.ratio", "nvdimm", "NVDIMM-N access over DRAM access", "1", BETWEEN(1, 0.995, 1.005), 'S', PREDICTED, measure_nvdimm_n, "JESD245: an NVDIMM-N is accessed as DRAM"},
 };
 /* clang-format on */

@@ -216,6 +216,14 @@ ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t)
     return travel(n, home, from, false, t);
 }
 
+ps_t numa_hold_up(struct numa *n, uint64_t line, ps_t t, ps_t end_ps)
+{
+    const struct mem_region *r = mem_region_at(n->mem, line << LINE_SHIFT);
+    ps_t done = imc_hold_up(&n->node[r->node], r, line - (r->base >> LINE_SHIFT), t, end_ps);
+    n->stats[r->node].local_writes += done != UINT64_MAX;
+    return done;
+}
+
 ps_t numa_claim(struct numa *n, uint32_t from, uint64_t line, ps_t t)
 {
     uint64_t offset;

@@ -88,6 +88,9 @@ ps_t numa_claim(struct numa *n, uint32_t from, uint64_t line, ps_t t);
 ps_t numa_answer_ps(const struct numa *n, uint32_t from, uint64_t line);
 /* When the controller has taken an earlier write of the line that may still wait for room at t; t if none waits. */
 ps_t numa_accepted_ps(const struct numa *n, uint64_t line, ps_t t);
+/* A dirty persistent line that leaves the caches after a power failure at t, as imc_hold_up(). The links, faster than
+ * any module, hold nobody up. */
+ps_t numa_hold_up(struct numa *n, uint64_t line, ps_t t, ps_t end_ps);
 /* One message without data to another node and back (a snoop, an interrupt). */
 static inline ps_t numa_round_trip(const struct numa *n, uint32_t from, uint32_t to)
 {

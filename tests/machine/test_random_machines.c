@@ -62,6 +62,8 @@ static void draw_key(const struct conf_key *k, struct rng *r, FILE *f)
     case CONF_TIME:
     case CONF_FREQ:
     case CONF_RATE:
+    case CONF_ENERGY:
+    case CONF_POWER:
     case CONF_RATIO:
         draw_number(k, r, value, sizeof value);
         fprintf(f, " %s = \"%s\"", k->name, value);
