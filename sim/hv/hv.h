@@ -58,6 +58,9 @@ struct power_stats {
     uint64_t dirty_lines, dirty_lost;   /* persistent lines that only the caches had */
     uint64_t volatile_lines;            /* dirty lines of DRAM, which nobody saves */
     uint64_t flush_ps, flush_uj;        /* from the failure until the last line that made it was on the media */
+    uint64_t saved_bytes;               /* of all NVDIMM-Ns, in their flash */
+    uint64_t unsaved_lines;             /* lines on their media for which a supercapacitor did not last */
+    uint64_t save_ps, restore_ps;       /* modules save and restore themselves at the same time */
 };
 extern const struct stat_desc power_stat_desc[];
 #define POWER_N_STATS (sizeof(struct power_stats) / sizeof(uint64_t))
@@ -316,8 +319,13 @@ int durable_judge(const struct hv *hv, ps_t t, enum power_outcome outcome, struc
  *
  * eADR flushes in a fixed order. Each channel first drains its WPQ, then takes the lines that the caches give up in the
  * order of cache_drain(), one after the other at the module's own pace; all channels at once. What is on the media when
- * the energy ends is there, the rest is lost. A budget of nothing is ADR's failure. */
+ * the energy ends is there, the rest is lost. A budget of nothing is ADR's failure.
+ *
+ * NVDIMM-Ns then save their content on supercapacitors of their own; what those do not last for is lost after all, and
+ * no promise of the memory system. */
 int hv_power_fail(struct hv *hv, ps_t t, enum power_outcome outcome, struct diag *d);
+/* The power is back: persistent memory is what its media kept. VMs do not come back. */
+void hv_power_up(struct hv *hv);
 /* Golden invariants of the whole state: frames, EPT, caches. */
 int hv_verify(const struct hv *hv, struct diag *d);
 

@@ -10,6 +10,10 @@ const struct stat_desc power_stat_desc[] = {
     {"volatile_lines", STAT_LEVEL, "lines", "dirty lines of DRAM in the caches, which nobody saves"},
     {"flush_ps", STAT_LEVEL, "ps", "from the failure until the last line that made it was on the media"},
     {"flush_uj", STAT_LEVEL, "uJ", "energy drawn for that, at holdup_power"},
+    {"saved_bytes", STAT_LEVEL, "bytes", "content that NVDIMM-Ns saved to their flash"},
+    {"unsaved_lines", STAT_LEVEL, "lines", "lines on their media for which a supercapacitor did not last"},
+    {"save_ps", STAT_LEVEL, "ps", "time of that save"},
+    {"restore_ps", STAT_LEVEL, "ps", "time of restoring it when the power is back"},
 };
 STATS_COMPLETE(struct power_stats, power_stat_desc);
 
@@ -82,6 +86,27 @@ static void count_energy(struct hv *hv, ps_t last_ps, ps_t t)
     hv->power.flush_uj = (uint64_t)((unsigned __int128)hv->power.flush_ps * hv->conf.holdup_mw / PS_PER_MS);
 }
 
+static void back_up(struct hv *hv)
+{
+    struct power_stats *p = &hv->power;
+    for (uint32_t i = 0; i < hv->numa->n_cpu_nodes; i++) {
+        struct node_imc *n = &hv->numa->node[i];
+        const struct nvdimm_conf *c = &n->chan[0].module.conf;
+        if (c->kind != NVDIMM_N)
+            continue;
+        struct nvdimm_backup b = nvdimm_backup(c);
+        p->saved_bytes += b.saved_bytes * n->n_chans;
+        p->save_ps = max_u64(p->save_ps, b.save_ps);
+        p->restore_ps = max_u64(p->restore_ps, b.restore_ps);
+        p->unsaved_lines += imc_back_up(n, mem_find_region(hv->mem, i, MEM_PMEM), &b);
+    }
+}
+
+void hv_power_up(struct hv *hv)
+{
+    pmem_power_up(hv->mem);
+}
+
 int hv_power_fail(struct hv *hv, ps_t t, enum power_outcome outcome, struct diag *d)
 {
     bool is_eadr = outcome == POWER_EADR;
@@ -98,5 +123,7 @@ int hv_power_fail(struct hv *hv, ps_t t, enum power_outcome outcome, struct diag
     count_energy(hv, max_u64(last, f.last_ps), t);
     if (is_eadr && hv->power.queued_lost + hv->power.dirty_lost)
         outcome = POWER_ADR_FAILS;
-    return durable_judge(hv, t, outcome, d);
+    int bad = durable_judge(hv, t, outcome, d);
+    back_up(hv);
+    return bad;
 }

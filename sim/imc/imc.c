@@ -189,6 +189,20 @@ ps_t imc_hold_up(struct node_imc *n, const struct mem_region *r, uint64_t offset
     return c->wpq_bus_free_ps;
 }
 
+uint64_t imc_back_up(struct node_imc *n, const struct mem_region *r, const struct nvdimm_backup *b)
+{
+    uint64_t end = (r->base + r->bytes) >> PAGE_SHIFT, saved_lines = b->saved_bytes >> LINE_SHIFT, lost = 0;
+    uint64_t first = r->base >> LINE_SHIFT, chan_line;
+    if (saved_lines == r->bytes / n->n_chans >> LINE_SHIFT)
+        return 0;
+    for (uint64_t mfn = pmem_next(n->mem, r->base >> PAGE_SHIFT, end); mfn < end; mfn = pmem_next(n->mem, mfn + 1, end))
+        for (uint64_t line = mfn << (PAGE_SHIFT - LINE_SHIFT), k = 0; k < PAGE_BYTES / LINE_BYTES; k++, line++) {
+            imc_channel(n, MEM_PMEM, line - first, &chan_line);
+            lost += chan_line >= saved_lines && pmem_media_lose(n->mem, line);
+        }
+    return lost;
+}
+
 uint64_t imc_queued(struct node_imc *n, ps_t t)
 {
     uint64_t lines = 0;

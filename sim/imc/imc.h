@@ -122,6 +122,10 @@ ps_t imc_last_ps(const struct node_imc *n, ps_t t, bool adr);
  * lose it; UINT64_MAX: the channel has more than it can do already, and the line was not sent. */
 ps_t imc_hold_up(struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t, ps_t end_ps);
 
+/* The NVDIMM-Ns of a node back themselves up after a power failure; lines (if the media had them) that the energy did
+ * not last for. r: the node's persistent region. */
+uint64_t imc_back_up(struct node_imc *n, const struct mem_region *r, const struct nvdimm_backup *b);
+
 /* Entries that a channel's write-pending queue can hold, with those that wait for room. */
 uint64_t imc_wpq_places(const struct node_imc *n);
 

@@ -477,6 +477,8 @@ static int execute(struct run *r, struct diag *d)
                     (unsigned long long)hv->n_pmem_events);
     if (crashed && hv_power_fail(hv, hv->down_ps, (enum power_outcome)hv->conf.power_fail, d))
         return -1;
+    if (crashed)
+        hv_power_up(hv);
     hv_finish(hv);
     struct diag fault = {0};
     CHECK_MSG(machine_conserves(r->m, &fault) == 0, "%s", fault.text);

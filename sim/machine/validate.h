@@ -86,6 +86,6 @@ validate_fn measure_pmem_idle, measure_pmem_persist, measure_pmem_regions, measu
 validate_fn measure_pmem_ewr, measure_pmem_ewr_store, measure_pmem_one_dimm, measure_pmem_six_dimms;
 validate_fn measure_pmem_sizes, measure_pmem_interleave, measure_pmem_flush_bandwidth, measure_pmem_fence_interval;
 validate_fn measure_pmem_tail, measure_pmem_numa, measure_pmem_mixed, measure_pmem_random, measure_nvdimm_n,
-    measure_holdup;
+    measure_holdup, measure_backup;
 
 #endif

@@ -26,6 +26,23 @@ static ps_t fill_caches(struct machine *m)
     return t;
 }
 
+/* Eight GiB of an NVDIMM-N. */
+int measure_backup(struct validate *v)
+{
+    struct machine_conf conf = v->conf;
+    conf.pmem.kind = NVDIMM_N;
+    conf.pmem.size_bytes = 8 * GIB;
+    conf.pmem.supercap = SUPERCAP_ENOUGH;
+    struct machine *m = machine_new(&conf, v->d);
+    if (!m)
+        return -1;
+    int bad = hv_power_fail(&m->hv, 0, POWER_ADR, v->d);
+    validate_put(v, "68.save", (double)m->hv.power.save_ps / PS_PER_S);
+    validate_put(v, "68.restore", (double)m->hv.power.restore_ps / (double)m->hv.power.save_ps);
+    machine_free(m);
+    return bad;
+}
+
 int measure_holdup(struct validate *v)
 {
     struct machine_conf conf = v->conf;

@@ -16,6 +16,7 @@
 #define REVANC   "RevAnC (van Schaik et al., EuroSec 2017)"
 #define OPTANE   "OptaneStudy (Yang et al., FAST 2020)"
 #define BBB      "Alshboul et al., HPCA 2021 (order of magnitude)"
+#define MODULE_N "NVDIMM-N of 8 GB, PC Watch (tens of seconds; a bit over half of that)"
 #define MESS     "Mess (Esmaili-Dokht et al., MICRO 2024)"
 #define LENS     "LENS sweeps shipped with VANS (Wang et al., MICRO 2020)"
 
@@ -242,6 +243,8 @@ const struct figure validate_figures[] = {
     {73, "73.30", "cxl", "loaded latency at 30.5 GB/s, 60 % reads", "ns", WITHIN(128.8, 5), 'D', PREDICTED, measure_cxl, MESS},
     {73, "73.40", "cxl", "loaded latency at 40.0 GB/s, 60 % reads", "ns", WITHIN(149, 5), 'D', PREDICTED, measure_cxl, MESS},
     {73, "73.peak", "cxl", "largest bandwidth", "GB/s", WITHIN(42.8, 5), 'D', PREDICTED, measure_cxl, MESS},
+    {68, "68.save", "nvdimm", "save of an 8 GiB NVDIMM-N", "s", BETWEEN(35, 10, 60), 'S', CALIBRATED, measure_backup, MODULE_N},
+    {68, "68.restore", "nvdimm", "its restore, over the save", "1", BETWEEN(0.55, 0.5, 0.6), 'S', CALIBRATED, measure_backup, MODULE_N},
     {71, "71.time", "nvdimm", "eADR flush, every line of a socket's caches dirty", "ms", BETWEEN(1.8, 0.18, 18), 'R', PREDICTED, measure_holdup, BBB},
     {67, "67.ratio", "nvdimm", "NVDIMM-N access over DRAM access", "1", BETWEEN(1, 0.995, 1.005), 'S', PREDICTED, measure_nvdimm_n, "JESD245: an NVDIMM-N is accessed as DRAM"},
 };

@@ -285,3 +285,51 @@ void pmem_media_write(struct mem *m, uint64_t line, uint32_t version, const uint
         p->media_bytes = page_new(m);
     memcpy(p->media_bytes + at * LINE_BYTES, data, LINE_BYTES);
 }
+
+bool pmem_media_lose(struct mem *m, uint64_t line)
+{
+    struct pmem_page *p = frame_pmem(m, line >> (PAGE_SHIFT - LINE_SHIFT));
+    uint32_t at = line & 63;
+    bool had = p->media[at] != 0;
+    p->media[at] = 0;
+    if (p->media_bytes)
+        memset(p->media_bytes + at * LINE_BYTES, 0, LINE_BYTES);
+    return had;
+}
+
+uint64_t pmem_next(const struct mem *m, uint64_t mfn, uint64_t end)
+{
+    while (mfn < end) {
+        const struct frame *f = frame_peek(m, mfn);
+        if (!f)
+            mfn = (mfn / FRAMES_A_CHUNK + 1) * FRAMES_A_CHUNK;
+        else if ((f->content & 7) == CONTENT_PMEM)
+            return mfn;
+        else
+            mfn++;
+    }
+    return end;
+}
+
+static void page_power_up(struct mem *m, struct pmem_page *p)
+{
+    memcpy(p->cur, p->media, sizeof p->cur);
+    if (!p->media_bytes) {
+        page_drop(m, p->cur_bytes);
+        p->cur_bytes = NULL;
+        return;
+    }
+    if (!p->cur_bytes)
+        p->cur_bytes = page_new(m);
+    memcpy(p->cur_bytes, p->media_bytes, PAGE_BYTES);
+}
+
+void pmem_power_up(struct mem *m)
+{
+    for (uint32_t i = 0; i < m->n_regions; i++) {
+        const struct mem_region *r = &m->region[i];
+        uint64_t end = (r->base + r->bytes) >> PAGE_SHIFT, mfn = r->base >> PAGE_SHIFT;
+        while (r->kind == MEM_PMEM && (mfn = pmem_next(m, mfn, end)) < end)
+            page_power_up(m, frame_pmem(m, mfn++));
+    }
+}

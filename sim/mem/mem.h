@@ -162,6 +162,12 @@ bool frame_equal(const struct mem *m, uint64_t a_mfn, uint64_t b_mfn);
 struct pmem_page *frame_pmem(struct mem *m, uint64_t mfn);
 /* Line version vers, with its 64 bytes or NULL, reaches the media. Older versions than the media's are ignored. */
 void pmem_media_write(struct mem *m, uint64_t line, uint32_t version, const uint8_t *data);
+/* The media loses a line: zero bytes, no version. True if it had one. */
+bool pmem_media_lose(struct mem *m, uint64_t line);
+/* First frame from mfn on, below end, that has a persistent page; end if none has. */
+uint64_t pmem_next(const struct mem *m, uint64_t mfn, uint64_t end);
+/* The power comes back: what the caches see of persistent memory is what its media have. */
+void pmem_power_up(struct mem *m);
 
 /* Every allocated frame is counted once: allocated + free = all, recomputed from scratch. 0, or -1 with what differs.
  */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 static const char *const kinds[] = {"none", "nvdimm-n", "optane", NULL};
+static const char *const supercaps[] = {"enough", "time", NULL};
 
 /* Defaults: one 256 GB Optane DC module of the first generation. Calibrated on numbers.md rows 41 (idle latencies; the
  * core's and controller's share of about 76 ns is taken off), 53 (bandwidths), 44 (an AIT miss), 48 (XPBuffer) and 61
@@ -36,6 +37,13 @@ const struct conf_key nvdimm_keys[] = {
      "256-byte writes to the module after which a block is counted anew (the tail ends between hot sets of 64 and "
      "128 KiB)"},
     {"wear_stall", CONF_TIME, K(wear_stall_ps), "52us", 0, 0, NULL, "how long a move stops writes (the same samples)"},
+    {"save_rate", CONF_RATE, K(save_rate), "250MB/s", 1000000, 0, NULL,
+     "nvdimm-n: flash bandwidth of the save after a power failure (row 68: tens of seconds for 8 GB)"},
+    {"restore_rate", CONF_RATE, K(restore_rate), "450MB/s", 1000000, 0, NULL,
+     "nvdimm-n: flash bandwidth when the power is back (row 68: a bit over half of the save's time)"},
+    {"supercap", CONF_CHOICE, K(supercap), "enough", 0, 0, supercaps,
+     "nvdimm-n: what its supercapacitor lasts for: the whole save, or a time; the module's tail is lost then"},
+    {"supercap_time", CONF_TIME, K(supercap_ps), "40s", 0, 0, NULL, "that time (a knob: 8 GiB take 34 s at save_rate)"},
     {0},
 };
 #undef K
@@ -340,4 +348,24 @@ ps_t nvdimm_read(struct nvdimm *n, uint64_t line, ps_t t)
     }
     run_ahead(n, xpline, t);
     return done;
+}
+
+/* ---- NVDIMM-N ---- */
+
+static ps_t transfer_ps(uint64_t bytes, uint64_t rate)
+{
+    return (ps_t)((unsigned __int128)bytes * PS_PER_S / rate);
+}
+
+struct nvdimm_backup nvdimm_backup(const struct nvdimm_conf *conf)
+{
+    struct nvdimm_backup b = {.saved_bytes = conf->size_bytes,
+                              .save_ps = transfer_ps(conf->size_bytes, conf->save_rate)};
+    if (conf->supercap == SUPERCAP_TIME && conf->supercap_ps < b.save_ps) {
+        unsigned __int128 bytes = (unsigned __int128)conf->supercap_ps * conf->save_rate / PS_PER_S;
+        b.saved_bytes = (uint64_t)bytes & ~(uint64_t)(LINE_BYTES - 1);
+        b.save_ps = conf->supercap_ps;
+    }
+    b.restore_ps = transfer_ps(b.saved_bytes, conf->restore_rate);
+    return b;
 }

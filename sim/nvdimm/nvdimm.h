@@ -27,6 +27,7 @@
 #include "sim/nvdimm/assoc.h"
 
 enum nvdimm_kind { NVDIMM_NONE, NVDIMM_N, NVDIMM_OPTANE };
+enum nvdimm_supercap { SUPERCAP_ENOUGH, SUPERCAP_TIME };
 
 #define XPLINE_SHIFT 8 /* 256 bytes */
 #define XPLINE_WHOLE 15u
@@ -47,6 +48,10 @@ struct nvdimm_conf {
     uint64_t wear_writes;   /* XPLine requests to one block that move it; 0: never */
     uint64_t wear_window;   /* XPLine requests to the module after which a block is counted anew */
     uint64_t wear_stall_ps; /* how long a move stops the pipeline */
+    /* NVDIMM-N */
+    uint64_t save_rate, restore_rate; /* of its flash, bytes/s */
+    uint64_t supercap;                /* enum nvdimm_supercap */
+    uint64_t supercap_ps;             /* how long it lasts */
 };
 extern const struct conf_key nvdimm_keys[];
 
@@ -113,5 +118,14 @@ void nvdimm_fini(struct nvdimm *n);
 ps_t nvdimm_read(struct nvdimm *n, uint64_t line, ps_t t);
 /* A write that the controller could send at t: when the module has taken it (its buffers are power-safe). */
 ps_t nvdimm_write(struct nvdimm *n, uint64_t line, ps_t t);
+
+/* What an NVDIMM-N brings to its flash on its supercapacitor after the power has failed: the module from its first byte
+ * on, at save_rate, until it is whole or the supercapacitor is empty; the rest is lost. When the power is back it is
+ * restored at restore_rate. */
+struct nvdimm_backup {
+    uint64_t saved_bytes;
+    ps_t save_ps, restore_ps;
+};
+struct nvdimm_backup nvdimm_backup(const struct nvdimm_conf *conf);
 
 #endif
