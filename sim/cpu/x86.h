@@ -2,8 +2,11 @@
 /* An x86-64 processor: state, memory bus, running it. Instructions are decoded once (Zydis) into 32-byte operations in
  * blocks; blocks are kept by host-physical page, address and mode, and are dropped when a store hits their bytes.
  *
- * Who embeds it supplies a struct x86_bus, and handles what ends x86_run(): faults, SYSCALL, software interrupts. The
- * processor runs 64-bit user code; privileged instructions are #GP at privilege level 3 and unsupported at 0.
+ * Who embeds it supplies a struct x86_bus. The processor has two lives:
+ *   - of a user program: 64-bit code at privilege level 3; faults, SYSCALL and software interrupts end x86_run() and
+ * are the embedder's; privileged instructions are #GP, and unsupported at level 0;
+ *   - of a whole system (x86_system_init): control registers, descriptor tables, MSRs, ports, interrupts; exceptions,
+ *     INT, SYSCALL are delivered inside the guest. "System mode" below.
  *
  * One struct x86_code is shared by all processors that run in the same host-physical memory; they take turns on one
  * host thread, and an instruction, locked or not, is never interrupted by another processor's. */
@@ -38,6 +41,11 @@ enum x86_reg {
     X86_ZERO, /* always 0 */
     X86_FS_BASE,
     X86_GS_BASE,
+    /* The other segments' bases as addends: 0 in 64-bit mode. In the order of enum x86_seg. */
+    X86_ES_BASE,
+    X86_CS_BASE,
+    X86_SS_BASE,
+    X86_DS_BASE,
     X86_N_GPR
 };
 enum x86_seg { X86_ES, X86_CS, X86_SS, X86_DS, X86_FS, X86_GS, X86_N_SEGS };
@@ -55,6 +63,7 @@ enum x86_seg { X86_ES, X86_CS, X86_SS, X86_DS, X86_FS, X86_GS, X86_N_SEGS };
 #define X86_IOPL (3u << 12)
 #define X86_NT   (1u << 14)
 #define X86_RF   (1u << 16)
+#define X86_VM   (1u << 17)
 #define X86_AC   (1u << 18)
 #define X86_ID   (1u << 21)
 
@@ -62,7 +71,9 @@ enum x86_seg { X86_ES, X86_CS, X86_SS, X86_DS, X86_FS, X86_GS, X86_N_SEGS };
 enum x86_vector {
     X86_DE = 0,
     X86_DB = 1,
+    X86_NMI = 2,
     X86_BP = 3,
+    X86_OF_TRAP = 4,
     X86_BR = 5,
     X86_UD = 6,
     X86_NM = 7,
@@ -80,7 +91,40 @@ enum x86_vector {
 #define X86_PFEC_P 1u
 #define X86_PFEC_W 2u
 #define X86_PFEC_U 4u
+#define X86_PFEC_R 8u /* a reserved bit is set in an entry */
 #define X86_PFEC_I 16u
+
+/* Control register bits (SDM volume 3, 2.5) and EFER. */
+#define X86_CR0_PE         (1u << 0)
+#define X86_CR0_MP         (1u << 1)
+#define X86_CR0_EM         (1u << 2)
+#define X86_CR0_TS         (1u << 3)
+#define X86_CR0_ET         (1u << 4)
+#define X86_CR0_NE         (1u << 5)
+#define X86_CR0_WP         (1u << 16)
+#define X86_CR0_AM         (1u << 18)
+#define X86_CR0_NW         (1u << 29)
+#define X86_CR0_CD         (1u << 30)
+#define X86_CR0_PG         (1u << 31)
+#define X86_CR4_TSD        (1u << 2)
+#define X86_CR4_DE         (1u << 3)
+#define X86_CR4_PSE        (1u << 4)
+#define X86_CR4_PAE        (1u << 5)
+#define X86_CR4_MCE        (1u << 6)
+#define X86_CR4_PGE        (1u << 7)
+#define X86_CR4_PCE        (1u << 8)
+#define X86_CR4_OSFXSR     (1u << 9)
+#define X86_CR4_OSXMMEXCPT (1u << 10)
+#define X86_CR4_UMIP       (1u << 11)
+#define X86_CR4_FSGSBASE   (1u << 16)
+#define X86_CR4_PCIDE      (1u << 17)
+#define X86_CR4_OSXSAVE    (1u << 18)
+#define X86_CR4_SMEP       (1u << 20)
+#define X86_CR4_SMAP       (1u << 21)
+#define X86_EFER_SCE       (1u << 0)
+#define X86_EFER_LME       (1u << 8)
+#define X86_EFER_LMA       (1u << 10)
+#define X86_EFER_NXE       (1u << 11)
 
 union x86_xmm {
     __m128i i;
@@ -141,6 +185,10 @@ struct x86_state {
     uint64_t apic_base, misc_enable, mtrr_def_type, spec_ctrl;
     int64_t tsc_adjust; /* ticks added to the clock */
     uint8_t cpl;
+    /* System mode. */
+    bool is_nmi_pending, is_nmi_blocked;
+    bool is_trap_pending; /* an instruction that began with TF is done: #DB */
+    uint64_t shadow_rip;  /* no interrupt before the instruction here: behind STI, MOV SS; ~0: none */
 };
 
 struct x86_fault {
@@ -168,6 +216,15 @@ struct x86_page {
 
 struct x86_cpu;
 
+/* What the guest dropped, or changed (system mode). */
+enum x86_tlb_drop {
+    X86_DROP_ALL,       /* everything, also global: the paging mode changed, INVPCID 2 */
+    X86_DROP_NONGLOBAL, /* INVPCID 3 */
+    X86_DROP_PCID,      /* of pcid, without global ones: MOV CR3; INVPCID 1. Space and levels are to be read again */
+    X86_DROP_NOTHING,   /* MOV CR3 with bit 63: only the space changed */
+    X86_DROP_PAGE       /* of gva in pcid, and global ones of gva: INVLPG, INVPCID 0 */
+};
+
 /* All members take the processor that asks; cpu->bus_ctx is the embedder's. Addresses are canonical. Used on the slow
  * path only: what page() allows is remembered until x86_tlb_flush() or x86_tlb_flush_page(). */
 struct x86_bus {
@@ -190,6 +247,22 @@ struct x86_bus {
     void (*fence)(struct x86_cpu *cpu, bool loads_too);
     /* CPUID, which leaves a guest every time: what that costs; may be NULL. */
     void (*cpuid)(struct x86_cpu *cpu);
+
+    /* System mode only; each may be NULL. */
+    /* A port, size 1, 2 or 4 bytes; NULL: reads give all ones, writes go nowhere. Only X86_BUS_OK or _STOP. */
+    enum x86_bus_status (*port_in)(struct x86_cpu *cpu, uint16_t port, uint32_t size, uint32_t *value);
+    enum x86_bus_status (*port_out)(struct x86_cpu *cpu, uint16_t port, uint32_t size, uint32_t value);
+    /* An MSR that is not the processor's own: IA32_APIC_BASE (1b), IA32_TSC_DEADLINE (6e0), x2APIC (800..8ff) and
+     * whatever else the platform has. X86_BUS_FAULT is #GP(0), cpu->fault need not be filled; NULL: always. */
+    enum x86_bus_status (*msr_read)(struct x86_cpu *cpu, uint32_t index, uint64_t *value);
+    enum x86_bus_status (*msr_write)(struct x86_cpu *cpu, uint32_t index, uint64_t value);
+    /* The external interrupt that x86_interrupt_raise() announced is taken now: its vector, 0..255; -1: there is none
+     * any more. The line stays as it is until the embedder changes it. */
+    int (*interrupt)(struct x86_cpu *cpu);
+    /* CR8 was written: state.cr8 is the new task priority, 0..15. (The APIC writes state.cr8 when its TPR changes.) */
+    void (*cr8)(struct x86_cpu *cpu);
+    /* Translations are to be dropped in the simulated TLBs; the processor's own ones are. Called with the new state. */
+    void (*tlb)(struct x86_cpu *cpu, enum x86_tlb_drop what, uint64_t gva, uint32_t pcid);
 };
 
 /* ---- running ---- */
@@ -205,7 +278,8 @@ enum x86_stop {
     X86_STOP_PAUSE,       /* PAUSE with stop_at_pause; rip is behind it */
     X86_STOP_BREAKPOINT,  /* rip is in breakpoints; the instruction there has not run */
     X86_STOP_UNSUPPORTED, /* a valid instruction that is not implemented: bytes in cpu->unsupported */
-    X86_STOP_BUS          /* a bus member said so */
+    X86_STOP_BUS,         /* a bus member said so */
+    X86_STOP_SHUTDOWN     /* system mode: a fault on the way to the double-fault handler; fault is the last one */
 };
 
 /* Software TLB: host = gva + addend. Tags are page addresses; 1 never matches. */
@@ -223,13 +297,28 @@ struct x86_jump {
     uint64_t rip;
     const struct x86_op *op;
 };
+/* What is remembered for one privilege. */
+struct x86_view {
+    struct x86_tlb_entry tlb[X86_TLB_ENTRIES];
+    struct x86_jump jump[X86_JUMP_ENTRIES];
+    uint64_t hpa[X86_TLB_ENTRIES]; /* of each entry */
+    uint64_t context;              /* that the jumps are of */
+    bool is_used;                  /* since it was emptied */
+};
+
+enum x86_privilege {
+    X86_USER,
+    X86_SUPERVISOR,
+    X86_SUPERVISOR_AC, /* SMAP is lifted by RFLAGS.AC */
+    X86_N_PRIVILEGES
+};
 
 struct x86_cpu {
     struct x86_state state; /* first */
     /* Used by every block. */
-    int64_t budget;          /* instructions left before the slow entry; < 0 there */
-    struct x86_block *block; /* that runs, or ran last */
-    struct x86_tlb_entry *tlb;
+    int64_t budget;            /* instructions left before the slow entry; < 0 there */
+    struct x86_block *block;   /* that runs, or ran last */
+    struct x86_tlb_entry *tlb; /* of view[privilege], as are jump and hpa */
     struct x86_jump *jump;
     /* How the run ends. */
     enum x86_stop stop;
@@ -265,6 +354,19 @@ struct x86_cpu {
     ps_t ready_ps[16];   /* timed: when a register's loaded value is there */
     uint64_t *hpa;       /* of each software TLB entry with an exec tag */
     struct x86_window *window;
+
+    /* System mode. */
+    bool is_system;
+    bool is_interrupt; /* the external interrupt line */
+    bool is_implicit; /* the access that runs is the processor's own: of a descriptor table, a TSS, an interrupt's stack
+                       */
+    bool is_event;    /* the run was left to deliver what waits */
+    uint32_t paging;  /* rights of an access now, MMU_* of sim/mmu/mmu.h: goes into mmu_space.rights */
+    uint32_t platform_ecx, platform_edx; /* what the platform adds to CPUID.1: x2APIC, TSC deadline, hypervisor; APIC */
+    uint64_t context;                    /* how code decodes: X86_MODE_* of sim/cpu/x86_op.h, the base of CS << 8 */
+    uint64_t linear;                     /* bits of a linear address */
+    uint32_t privilege;                  /* which view is in use */
+    struct x86_view *view[X86_N_PRIVILEGES];
 };
 
 /* Decoded code of one host-physical memory. max_bytes bounds its host memory (0: 64 MiB). */
@@ -314,5 +416,53 @@ uint32_t x86_cpuid_1_edx(void);
 
 /* For bus members: the fault of an access at the processor's privilege. Returns X86_BUS_FAULT. */
 enum x86_bus_status x86_page_fault(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, bool is_present);
+/* The same with the error code that a page walk found (mmu.fault_code). */
+enum x86_bus_status x86_page_fault_code(struct x86_cpu *cpu, uint64_t gva, uint32_t code);
+
+/* ---- system mode ----
+ *
+ * What the embedder does: x86_cpu_init(), x86_system_init(), registers as the boot protocol says and x86_changed(), or
+ * x86_sipi(); then x86_run() again and again. It ends with
+ *   X86_STOP_BUDGET     as ever. A delivered exception or interrupt counts as one instruction;
+ *   X86_STOP_HLT        the processor waits for x86_interrupt_raise() (if IF), x86_nmi(), x86_reset();
+ *   X86_STOP_SHUTDOWN   triple fault: a PC resets;
+ *   X86_STOP_BUS        a bus member stopped it;
+ *   X86_STOP_PAUSE, X86_STOP_BREAKPOINT   where asked for;
+ *   X86_STOP_UNSUPPORTED   a valid instruction, or paging mode (32-bit, PAE without long mode), that is not there.
+ *
+ * Translation is the bus's. Before every access that it makes for the processor it sets in its struct mmu_space:
+ *   rights = cpu->paging   (MMU_*: cpl, CR0.WP, EFER.NXE, CR4.SMEP, CR4.SMAP with AC; accesses that the processor makes
+ *                          for itself, of descriptor tables and TSS, are a supervisor's and come with is_implicit)
+ * and, when x86_bus.tlb was called or x86_changed() was,
+ *   cr3 = x86_paging_root(cpu), levels = x86_paging_levels(cpu)   (0: paging is off, addresses are physical)
+ *   asid from x86_pcid(cpu).
+ * A page fault of the walk has its exact error code in mmu.fault_code: return x86_page_fault_code(cpu, gva, code).
+ * The rights of pages are kept by the processor's software TLB apart for each privilege, so a change of privilege costs
+ * nothing and asks nobody.
+ *
+ * Devices in memory: page() answers with host NULL and hpa the page's, and the bytes come by load() and store(). */
+
+/* Makes cpu, which x86_cpu_init() made, a whole processor in the state after RESET. Undone by x86_cpu_fini(). */
+void x86_system_init(struct x86_cpu *cpu);
+/* INIT: registers as SDM volume 3, table 9-1; x87, SSE, MSRs and the time-stamp counter stay. All translations go. */
+void x86_reset(struct x86_cpu *cpu);
+/* Start-up IPI: real mode at vector << 12. The processor was reset before. */
+void x86_sipi(struct x86_cpu *cpu, uint8_t vector);
+/* Somebody wrote control registers, EFER, segments or cpl of cpu->state: what follows from them is made anew, and the
+ * software TLB emptied. */
+void x86_changed(struct x86_cpu *cpu);
+/* The external interrupt line, as the local APIC drives it: taken where a block ends, with IF, not in the shadow of STI
+ * or MOV SS. From bus members or between runs. */
+void x86_interrupt_raise(struct x86_cpu *cpu);
+void x86_interrupt_lower(struct x86_cpu *cpu);
+/* A non-maskable interrupt (vector 2), once. */
+void x86_nmi(struct x86_cpu *cpu);
+/* A segment register, or LDTR, TR, as a boot protocol wants it: attributes as in struct x86_segment. */
+void x86_set_segment(struct x86_cpu *cpu, enum x86_seg seg, struct x86_segment value);
+
+/* What the paging structures are: 0 levels where CR0.PG is 0; the top table; CR3's PCID, 0 without CR4.PCIDE. */
+uint32_t x86_paging_levels(const struct x86_cpu *cpu);
+uint64_t x86_paging_root(const struct x86_cpu *cpu);
+uint32_t x86_pcid(const struct x86_cpu *cpu);
 
 #endif

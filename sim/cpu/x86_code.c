@@ -251,7 +251,7 @@ static bool fill(struct x86_cpu *cpu, struct x86_block *b, uint64_t rip, uint32_
     uint32_t have = code_bytes(cpu, rip, false, buf, page), here = have;
     if (!have)
         return false;
-    *b = (struct x86_block){.rip = rip, .hpa = page[0].hpa + IN_PAGE(rip)};
+    *b = (struct x86_block){.rip = rip, .context = cpu->context, .hpa = page[0].hpa + IN_PAGE(rip)};
     if (!x86_decode_block(b, buf, have, here, n)) {
         /* The first instruction crosses into the next page: a block of its own. */
         have = code_bytes(cpu, rip, true, buf, page);
@@ -288,7 +288,7 @@ const struct x86_op *x86_find_slow(struct x86_cpu *cpu, uint64_t rip)
         return no_code(cpu, rip);
     uint64_t hpa = page.hpa + IN_PAGE(rip);
     for (struct x86_block *b = c->hash[hash_of(hpa, rip)]; b; b = b->hash_next)
-        if (b->hpa == hpa && b->rip == rip && same_pages(cpu, b)) {
+        if (b->hpa == hpa && b->rip == rip && b->context == cpu->context && same_pages(cpu, b)) {
             remember(cpu, b);
             return b->op;
         }

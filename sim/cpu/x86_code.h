@@ -14,8 +14,9 @@
  * followed by a struct x86_link, which n_ops does not count, and that by a struct x86_use an instruction. */
 struct x86_block {
     uint64_t rip;
-    uint64_t hpa;  /* of its first byte */
-    uint64_t hpa2; /* page of its last byte if that is another page, else 0 */
+    uint64_t context; /* as cpu->context */
+    uint64_t hpa;     /* of its first byte */
+    uint64_t hpa2;    /* page of its last byte if that is another page, else 0 */
     struct x86_block *hash_next;
     struct x86_block *page_next[2]; /* of the same first, second page */
     uint16_t n_ops, n_insns, n_bytes;
@@ -75,6 +76,8 @@ uint32_t x86_decode_block(struct x86_block *b, const uint8_t *bytes, uint32_t n_
 const struct x86_op *x86_enter(struct x86_cpu *cpu, const struct x86_op *op);
 const struct x86_op *x86_dead(struct x86_cpu *cpu, const struct x86_op *op);
 const struct x86_op *x86_dead_enter(struct x86_cpu *cpu, const struct x86_op *op);
+/* From the next block on, every block enters by its slow way. */
+void x86_enter_slowly(struct x86_cpu *cpu);
 /* The operation is done and ends the run: rip is behind it. */
 const struct x86_op *x86_leave_after(struct x86_cpu *cpu, const struct x86_op *op, enum x86_stop why);
 const struct x86_op *x86_link_slow(struct x86_cpu *cpu, struct x86_link *l, uint32_t way);
@@ -87,6 +90,9 @@ void x86_clock(struct x86_cpu *cpu, const struct x86_op *op);
 /* Exec translation of the page of rip; NULL after a fault or stop. */
 bool x86_exec_page(struct x86_cpu *cpu, uint64_t rip, struct x86_page *page);
 void x86_drop_write(struct x86_cpu *cpu, uint64_t hpa);
+struct x86_view *x86_view_new(void);
+/* From now on accesses are of that privilege, code is of cpu->context. */
+void x86_view_enter(struct x86_cpu *cpu, uint32_t privilege);
 
 /* A value by value: so that handlers that use it can still tail-call. */
 struct x86_value {

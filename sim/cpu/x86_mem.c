@@ -21,26 +21,62 @@ static inline uint32_t tlb_slot(uint64_t gva)
 
 /* ---- the software TLB ---- */
 
+static void forget_jumps(struct x86_view *v)
+{
+    for (uint32_t i = 0; i < X86_JUMP_ENTRIES; i++)
+        v->jump[i] = (struct x86_jump){0, NULL};
+    v->jump[0].rip = 1; /* slot 0 is the one where 0 would be looked for; 1 is not */
+}
+
+struct x86_view *x86_view_new(void)
+{
+    struct x86_view *v = xaligned(64, sizeof *v);
+    v->is_used = true;
+    return v;
+}
+
+void x86_view_enter(struct x86_cpu *cpu, uint32_t privilege)
+{
+    struct x86_view *v = cpu->view[privilege];
+    if (v->context != cpu->context) {
+        forget_jumps(v);
+        v->context = cpu->context;
+    }
+    v->is_used = true;
+    cpu->privilege = privilege;
+    cpu->tlb = v->tlb;
+    cpu->jump = v->jump;
+    cpu->hpa = v->hpa;
+}
+
 void x86_tlb_flush(struct x86_cpu *cpu)
 {
-    for (uint32_t i = 0; i < X86_TLB_ENTRIES; i++)
-        cpu->tlb[i] = (struct x86_tlb_entry){1, 1, 1, 0};
-    for (uint32_t i = 0; i < X86_JUMP_ENTRIES; i++)
-        cpu->jump[i] = (struct x86_jump){0, NULL};
-    cpu->jump[0].rip = 1; /* slot 0 is the one where 0 would be looked for; 1 is not */
+    for (uint32_t k = 0; k < X86_N_PRIVILEGES; k++) {
+        struct x86_view *v = cpu->view[k];
+        if (!v || !v->is_used)
+            continue;
+        for (uint32_t i = 0; i < X86_TLB_ENTRIES; i++)
+            v->tlb[i] = (struct x86_tlb_entry){1, 1, 1, 0};
+        forget_jumps(v);
+        v->is_used = k == cpu->privilege;
+    }
     cpu->last_fetch = UINT64_MAX;
 }
 
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t gva)
 {
     uint64_t page = PAGE_OF(gva);
-    struct x86_tlb_entry *e = &cpu->tlb[tlb_slot(gva)];
-    *e = (struct x86_tlb_entry){1, 1, 1, 0};
-    for (uint32_t i = 0; i < X86_JUMP_ENTRIES; i++) {
-        struct x86_jump *j = &cpu->jump[i];
-        /* A block that begins on the page before may reach into this one. */
-        if (j->op && (PAGE_OF(j->rip) == page || PAGE_OF(j->rip) == page - PAGE_BYTES))
-            *j = (struct x86_jump){i == 0, NULL};
+    for (uint32_t k = 0; k < X86_N_PRIVILEGES; k++) {
+        struct x86_view *v = cpu->view[k];
+        if (!v || !v->is_used)
+            continue;
+        v->tlb[tlb_slot(gva)] = (struct x86_tlb_entry){1, 1, 1, 0};
+        for (uint32_t i = 0; i < X86_JUMP_ENTRIES; i++) {
+            struct x86_jump *j = &v->jump[i];
+            /* A block that begins on the page before may reach into this one. */
+            if (j->op && (PAGE_OF(j->rip) == page || PAGE_OF(j->rip) == page - PAGE_BYTES))
+                *j = (struct x86_jump){i == 0, NULL};
+        }
     }
 }
 
@@ -51,9 +87,19 @@ void x86_tlb_flush_all(struct x86_code *code)
 
 void x86_drop_write(struct x86_cpu *cpu, uint64_t hpa)
 {
-    for (uint32_t i = 0; i < X86_TLB_ENTRIES; i++)
-        if (cpu->hpa[i] == hpa)
-            cpu->tlb[i].write = 1;
+    for (uint32_t k = 0; k < X86_N_PRIVILEGES; k++) {
+        struct x86_view *v = cpu->view[k];
+        for (uint32_t i = 0; v && v->is_used && i < X86_TLB_ENTRIES; i++)
+            if (v->hpa[i] == hpa)
+                v->tlb[i].write = 1;
+    }
+}
+
+enum x86_bus_status x86_page_fault_code(struct x86_cpu *cpu, uint64_t gva, uint32_t code)
+{
+    cpu->fault = (struct x86_fault){
+        .vector = X86_PF_FAULT, .has_error_code = true, .error_code = code, .cr2 = gva, .rip = cpu->state.rip};
+    return X86_BUS_FAULT;
 }
 
 enum x86_bus_status x86_page_fault(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, bool is_present)
@@ -63,11 +109,9 @@ enum x86_bus_status x86_page_fault(struct x86_cpu *cpu, uint64_t gva, enum x86_a
         code |= X86_PFEC_W;
     if (access == X86_EXEC)
         code |= X86_PFEC_I;
-    if (cpu->state.cpl == 3)
+    if (cpu->state.cpl == 3 && !cpu->is_implicit)
         code |= X86_PFEC_U;
-    cpu->fault = (struct x86_fault){
-        .vector = X86_PF_FAULT, .has_error_code = true, .error_code = code, .cr2 = gva, .rip = cpu->state.rip};
-    return X86_BUS_FAULT;
+    return x86_page_fault_code(cpu, gva, code);
 }
 
 /* Why the bus did not answer, as the reason to stop. False, for the caller to return. */

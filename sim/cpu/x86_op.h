@@ -25,6 +25,14 @@
 
 typedef const struct x86_op *x86_fn(struct x86_cpu *cpu, const struct x86_op *op);
 
+/* How code decodes. */
+#define X86_MODE_BITS   3u /* 0: 64-bit mode; 1: 32, 2: 16 bits */
+#define X86_MODE_64     0u
+#define X86_MODE_32     1u
+#define X86_MODE_16     2u
+#define X86_MODE_STACK  4u /* outside 64-bit mode: the stack pointer is ESP, not SP */
+#define X86_MODE_SYSTEM 8u /* cpu->is_system */
+
 /* One decoded operation. Of the visible operands, the first is dst if it is a register; the next register is src; one
  * memory operand and one immediate (sign-extended; the second one of two is in shift's place of ENTER only) may follow.
  */

@@ -21,9 +21,10 @@ void x86_cpu_init(struct x86_cpu *cpu, struct x86_code *code, const struct x86_b
     cpu->tsc_hz = 2400000000;
     cpu->n_cpus = 1;
     cpu->code_epoch = code->epoch;
-    cpu->tlb = xaligned(64, X86_TLB_ENTRIES * sizeof *cpu->tlb);
-    cpu->jump = xaligned(64, X86_JUMP_ENTRIES * sizeof *cpu->jump);
-    cpu->hpa = xcalloc(X86_TLB_ENTRIES, sizeof *cpu->hpa);
+    cpu->linear = UINT64_MAX;
+    cpu->state.shadow_rip = UINT64_MAX;
+    cpu->view[X86_USER] = x86_view_new();
+    x86_view_enter(cpu, X86_USER);
     x86_tlb_flush(cpu);
     struct x86_state *s = &cpu->state;
     s->cpl = 3;
@@ -42,9 +43,8 @@ void x86_cpu_init(struct x86_cpu *cpu, struct x86_code *code, const struct x86_b
 
 void x86_cpu_fini(struct x86_cpu *cpu)
 {
-    free(cpu->tlb);
-    free(cpu->jump);
-    free(cpu->hpa);
+    for (uint32_t i = 0; i < X86_N_PRIVILEGES; i++)
+        free(cpu->view[i]);
     free(cpu->window);
     memset(cpu, 0, sizeof *cpu);
 }
@@ -79,13 +79,18 @@ uint64_t x86_tsc(struct x86_cpu *cpu)
     return (uint64_t)((unsigned __int128)cpu->core->now_ps * cpu->tsc_hz / PS_PER_S) + (uint64_t)cpu->state.tsc_adjust;
 }
 
-void x86_stop_soon(struct x86_cpu *cpu)
+void x86_enter_slowly(struct x86_cpu *cpu)
 {
-    cpu->stop_wanted = true;
     if (!cpu->bias) {
         cpu->bias = BIAS;
         cpu->budget -= BIAS;
     }
+}
+
+void x86_stop_soon(struct x86_cpu *cpu)
+{
+    cpu->stop_wanted = true;
+    x86_enter_slowly(cpu);
 }
 
 /* ---- the core model ---- */

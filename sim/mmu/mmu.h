@@ -57,6 +57,8 @@ struct tlb {
 #define TLB_EXEC        2ull
 #define TLB_PMEM        4ull /* persistent memory behind it */
 #define TLB_LEVEL_SHIFT 4
+#define TLB_USER        64ull  /* a user's page: U is set at all levels of the guest's tables */
+#define TLB_SUPERVISOR  128ull /* the opposite */
 
 #define PSC_WAYS  4u
 #define PSC_KINDS 3u /* next table is a PT, a PD, a PDPT (or PML4) */
@@ -80,9 +82,19 @@ struct mmu_space {
     struct mem *mem;
     struct pml *pml; /* NULL: no page-modification log */
     uint64_t cr3;    /* guest-physical address of the top table */
-    uint32_t levels; /* 4 or 5 */
+    uint32_t levels; /* 4 or 5; 0: paging is off, addresses are guest-physical */
     uint32_t asid;   /* VM number + 1 << 8 | space; 1..65535 */
+    uint32_t
+        rights; /* MMU_*: whose access it is, and what is checked; 0: P, W and NX alone, as the light guest has it */
 };
+
+/* Rights of an access (SDM volume 3, 4.6). */
+#define MMU_PAGING  1u   /* the guest's tables are a real kernel's: everything below holds, also reserved bits */
+#define MMU_WP      2u   /* CR0.WP: a supervisor's write needs W too */
+#define MMU_NXE     4u   /* EFER.NXE; without it NX is a reserved bit */
+#define MMU_SMEP    8u   /* CR4.SMEP */
+#define MMU_USER    64u  /* at CPL 3; is TLB_USER: what an entry must have */
+#define MMU_NO_USER 128u /* a supervisor's data access where SMAP forbids user pages; is TLB_SUPERVISOR */
 
 enum mmu_status { MMU_OK, MMU_GUEST_FAULT, MMU_EPT_VIOLATION, MMU_PML_FULL };
 
@@ -103,6 +115,7 @@ struct mmu {
     ps_t stlb_ps, walk_start_ps;
     struct tlb dtlb_4k, dtlb_2m, dtlb_1g, itlb_4k, itlb_2m, stlb, stlb_1g;
     struct psc guest_psc[PSC_KINDS], ept_psc[PSC_KINDS];
+    uint32_t fault_code;   /* of the last MMU_GUEST_FAULT: the page fault's error code (SDM volume 3, 4.7) */
     uint64_t fractured[4]; /* bit asid >> 8: a large page of that VM was cached in pieces since the last full flush */
     struct mmu_stats stats;
 };
