@@ -212,6 +212,8 @@ struct x86_page {
     uint8_t *host; /* the page's 4096 bytes; NULL: bytes only through load and store (persistent, symbolic, traced) */
     uint64_t hpa;  /* host-physical address of the page: what decoded code is kept by */
     bool is_writable; /* stores may go to host directly from now on (dirty bits are set, nothing is traced) */
+    bool is_once;     /* warm(): later accesses to the line have to ask again */
+    uint8_t kind;     /* warm(): the bus's own, below X86_WARM_KINDS; hits are counted by it (sim/cpu/x86_warm.h) */
 };
 
 struct x86_cpu;
@@ -245,6 +247,9 @@ struct x86_bus {
     enum x86_bus_status (*ntstore)(struct x86_cpu *cpu, uint64_t gva, const void *buf, uint32_t len);
     /* SFENCE (loads_too false), MFENCE; may be NULL. */
     void (*fence)(struct x86_cpu *cpu, bool loads_too);
+    /* Model warm: an access to the line of gva, or its fetch, is made without waiting; out as page() fills it, host
+     * NULL if load(), store() and kin have to be called instead. NULL: they always have. */
+    enum x86_bus_status (*warm)(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, struct x86_page *out);
     /* CPUID, which leaves a guest every time: what that costs; may be NULL. */
     void (*cpuid)(struct x86_cpu *cpu);
 
@@ -267,7 +272,8 @@ struct x86_bus {
 
 /* ---- running ---- */
 
-enum x86_timing { X86_FUNCTIONAL, X86_BLOCK, X86_WINDOW };
+/* X86_WARM: sim/cpu/x86_warm.h. */
+enum x86_timing { X86_FUNCTIONAL, X86_BLOCK, X86_WINDOW, X86_WARM, X86_N_TIMINGS };
 
 enum x86_stop {
     X86_STOP_BUDGET,      /* max_instructions done, or until_ps reached */
@@ -337,6 +343,7 @@ struct x86_cpu {
     uint64_t tsc_hz;       /* of RDTSC; x86_cpu_init sets 2.4 GHz */
     uint32_t id, n_cpus;   /* initial APIC id, and of how many: for CPUID and RDPID */
     uint64_t instructions; /* retired so far, exact while x86_run() is not active */
+    uint64_t forward_fs;   /* functional, warm: time of an instruction; 0: the core's own rate */
 
     /* Inside x86_run(). */
     uint32_t host_mxcsr; /* the simulator's own */
@@ -354,6 +361,7 @@ struct x86_cpu {
     ps_t ready_ps[16];   /* timed: when a register's loaded value is there */
     uint64_t *hpa;       /* of each software TLB entry with an exec tag */
     struct x86_window *window;
+    struct x86_warm *warm;
 
     /* System mode. */
     bool is_system;

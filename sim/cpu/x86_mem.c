@@ -3,6 +3,7 @@
  * without direct access, stores into decoded code, and everything in the timed models. */
 #include "sim/base/diag.h"
 #include "sim/cpu/x86_code.h"
+#include "sim/cpu/x86_warm.h"
 #include "sim/cpu/x86_window.h"
 
 #include <string.h>
@@ -43,6 +44,8 @@ void x86_view_enter(struct x86_cpu *cpu, uint32_t privilege)
         v->context = cpu->context;
     }
     v->is_used = true;
+    if (cpu->warm && cpu->privilege != privilege)
+        x86_warm_flush(cpu->warm);
     cpu->privilege = privilege;
     cpu->tlb = v->tlb;
     cpu->jump = v->jump;
@@ -60,12 +63,16 @@ void x86_tlb_flush(struct x86_cpu *cpu)
         forget_jumps(v);
         v->is_used = k == cpu->privilege;
     }
+    if (cpu->warm)
+        x86_warm_flush(cpu->warm);
     cpu->last_fetch = UINT64_MAX;
 }
 
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t gva)
 {
     uint64_t page = PAGE_OF(gva);
+    if (cpu->warm)
+        x86_warm_flush(cpu->warm);
     for (uint32_t k = 0; k < X86_N_PRIVILEGES; k++) {
         struct x86_view *v = cpu->view[k];
         if (!v || !v->is_used)
@@ -93,6 +100,8 @@ void x86_drop_write(struct x86_cpu *cpu, uint64_t hpa)
             if (v->hpa[i] == hpa)
                 v->tlb[i].write = 1;
     }
+    if (cpu->warm)
+        x86_warm_flush(cpu->warm);
 }
 
 enum x86_bus_status x86_page_fault_code(struct x86_cpu *cpu, uint64_t gva, uint32_t code)
@@ -164,7 +173,7 @@ bool x86_exec_page(struct x86_cpu *cpu, uint64_t rip, struct x86_page *page)
 {
     const struct x86_tlb_entry *e = &cpu->tlb[tlb_slot(rip)];
     if (e->exec == PAGE_OF(rip)) {
-        *page = (struct x86_page){(uint8_t *)(PAGE_OF(rip) + e->addend), cpu->hpa[tlb_slot(rip)], false};
+        *page = (struct x86_page){.host = (uint8_t *)(PAGE_OF(rip) + e->addend), .hpa = cpu->hpa[tlb_slot(rip)]};
         return true;
     }
     if (unlikely(!is_canonical(rip)))
@@ -224,6 +233,15 @@ static bool bus_load(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva,
     return true;
 }
 
+/* Model warm: true if the access is over, with *ok; false if the bus has to make it. */
+static bool warmed(struct x86_cpu *cpu, enum x86_warm_status status, bool *ok)
+{
+    *ok = status == X86_WARM_DONE;
+    if (status == X86_WARM_FAULT || status == X86_WARM_STOP)
+        refused(cpu, status == X86_WARM_FAULT ? X86_BUS_FAULT : X86_BUS_STOP);
+    return status != X86_WARM_BUS;
+}
+
 typedef enum x86_bus_status store_fn(struct x86_cpu *cpu, uint64_t gva, const void *buf, uint32_t len);
 static bool bus_store(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len,
                       store_fn *fn)
@@ -264,6 +282,9 @@ static bool load_page(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva
     }
     if (unlikely(!is_canonical(gva) || !is_canonical(gva + len - 1)))
         return bad_address(cpu, op);
+    bool ok;
+    if (cpu->timing == X86_WARM && warmed(cpu, x86_warm_load(cpu, op, gva, buf, len), &ok))
+        return ok;
     if (cpu->timing != X86_FUNCTIONAL)
         return bus_load(cpu, op, gva, buf, len, w);
     if (!map_page(cpu, gva, w ? X86_WRITE : X86_READ, &page))
@@ -284,6 +305,9 @@ static bool store_page(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gv
     }
     if (unlikely(!is_canonical(gva) || !is_canonical(gva + len - 1)))
         return bad_address(cpu, op);
+    bool ok;
+    if (cpu->timing == X86_WARM && warmed(cpu, x86_warm_store(cpu, op, gva, buf, len), &ok))
+        return ok;
     if (cpu->timing != X86_FUNCTIONAL)
         return bus_store(cpu, op, gva, buf, len, cpu->bus->store);
     if (!map_page(cpu, gva, X86_WRITE, &page))
@@ -333,9 +357,30 @@ bool x86_store_slow(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, 
            store_page(cpu, op, gva + n, (const uint8_t *)buf + n, len - n);
 }
 
+static inline uint64_t small(const uint8_t *p, uint32_t n)
+{
+    uint64_t v = 0;
+    switch (n) {
+    case 1:
+        return *p;
+    case 2:
+        memcpy(&v, p, 2);
+        return v;
+    case 4:
+        memcpy(&v, p, 4);
+        return v;
+    default:
+        memcpy(&v, p, 8);
+        return v;
+    }
+}
+
 struct x86_value x86_load_value(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, uint32_t n, bool for_write)
 {
     struct x86_value r = {0, 0};
+    const uint8_t *p = cpu->timing == X86_WARM ? x86_warm_host(cpu, gva, n, false) : NULL;
+    if (p)
+        return (struct x86_value){small(p, n), true};
     uint32_t here = on_page(gva, n);
     if (for_write && here < n && !x86_probe_write(cpu, op, gva, n))
         return r;
@@ -346,6 +391,11 @@ struct x86_value x86_load_value(struct x86_cpu *cpu, const struct x86_op *op, ui
 
 bool x86_store_value(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, uint64_t v, uint32_t n)
 {
+    uint8_t *p = cpu->timing == X86_WARM ? x86_warm_host(cpu, gva, n, true) : NULL;
+    if (p) {
+        memcpy(p, &v, n);
+        return true;
+    }
     return x86_store_slow(cpu, op, gva, &v, n);
 }
 

@@ -2,6 +2,7 @@
 /* The run loop: entering and leaving blocks, budgets, faults; making a processor. */
 #include "sim/base/diag.h"
 #include "sim/cpu/x86_code.h"
+#include "sim/cpu/x86_warm.h"
 #include "sim/cpu/x86_window.h"
 
 #include <stdlib.h>
@@ -46,6 +47,7 @@ void x86_cpu_fini(struct x86_cpu *cpu)
     for (uint32_t i = 0; i < X86_N_PRIVILEGES; i++)
         free(cpu->view[i]);
     free(cpu->window);
+    free(cpu->warm);
     memset(cpu, 0, sizeof *cpu);
 }
 
@@ -54,6 +56,8 @@ void x86_set_timing(struct x86_cpu *cpu, enum x86_timing timing)
     CHECK_MSG(timing != X86_WINDOW || cpu->core, "the window model needs a core");
     if (timing != X86_FUNCTIONAL && cpu->core && !cpu->window)
         cpu->window = x86_window_new(&cpu->core->conf);
+    if (timing == X86_WARM && !cpu->warm)
+        x86_warm_caches(cpu, NULL, NULL);
     cpu->timing = timing;
     memset(cpu->ready_ps, 0, sizeof cpu->ready_ps);
     x86_tlb_flush(cpu);
@@ -107,23 +111,35 @@ static void issue_up_to(struct x86_cpu *cpu, uint32_t n)
 
 void x86_issue(struct x86_cpu *cpu, const struct x86_op *op)
 {
-    if (op && cpu->timing == X86_WINDOW)
+    if (op && cpu->timing == X86_WARM)
+        x86_clock(cpu, op);
+    else if (op && cpu->timing == X86_WINDOW)
         x86_window_access(cpu, op);
     else if (op)
         issue_up_to(cpu, op->ordinal + 1u);
 }
 
-/* The clock of the functional model counts instructions: so many of this run are done. */
+static inline bool is_counted(const struct x86_cpu *cpu)
+{
+    return cpu->timing == X86_FUNCTIONAL || cpu->timing == X86_WARM;
+}
+
+static inline uint64_t forward_fs(const struct x86_cpu *cpu)
+{
+    return cpu->forward_fs ? cpu->forward_fs : cpu->core->instruction_fs;
+}
+
+/* The clock of the functional model and of warming counts instructions: so many of this run are done. */
 static void clock_up_to(struct x86_cpu *cpu, int64_t done)
 {
     if (cpu->core && done > cpu->n_clocked)
-        core_issue(cpu->core, (uint64_t)(done - cpu->n_clocked));
+        core_issue_at(cpu->core, (uint64_t)(done - cpu->n_clocked), forward_fs(cpu));
     cpu->n_clocked = done;
 }
 
 void x86_clock(struct x86_cpu *cpu, const struct x86_op *op)
 {
-    if (cpu->timing != X86_FUNCTIONAL)
+    if (!is_counted(cpu))
         x86_issue(cpu, op);
     else
         clock_up_to(cpu, cpu->granted - cpu->budget - cpu->bias - cpu->block->n_insns + op->ordinal + 1);
@@ -150,6 +166,8 @@ static void begin_block(struct x86_cpu *cpu, const struct x86_block *b)
 /* A timed block begins: what is left of the last one issues, and the lines of the new one are fetched. */
 static enum x86_bus_status timed_entry(struct x86_cpu *cpu, const struct x86_block *b)
 {
+    if (cpu->timing == X86_WARM)
+        return x86_warm_enter(cpu, b);
     if (cpu->timing == X86_WINDOW) {
         x86_window_enter(cpu, b);
     } else {
@@ -326,7 +344,8 @@ static int64_t functional_budget(const struct x86_cpu *cpu, ps_t until_ps)
     const struct core *c = cpu->core;
     if (until_ps <= c->now_ps)
         return 0;
-    return (int64_t)(((unsigned __int128)(until_ps - c->now_ps) * 1000 + c->instruction_fs - 1) / c->instruction_fs);
+    uint64_t fs = forward_fs(cpu);
+    return (int64_t)(((unsigned __int128)(until_ps - c->now_ps) * 1000 + fs - 1) / fs);
 }
 
 enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until_ps)
@@ -338,7 +357,7 @@ enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until
     }
     cpu->granted = max_instructions && max_instructions < UNLIMITED ? (int64_t)max_instructions : UNLIMITED;
     cpu->until_ps = until_ps;
-    if (!is_timed && until_ps && cpu->core) {
+    if (is_counted(cpu) && until_ps && cpu->core) {
         int64_t n = functional_budget(cpu, until_ps);
         cpu->granted = n < cpu->granted ? n : cpu->granted;
     }
@@ -354,13 +373,13 @@ enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until
     x86_fp_leave(cpu);
     if (cpu->timing == X86_WINDOW) {
         x86_window_leave(cpu, UINT32_MAX);
-    } else if (is_timed) {
-        issue_up_to(cpu, cpu->n_pending);
-        if (cpu->window)
-            cpu->window->block = NULL; /* it may be gone before the next run */
-    } else {
+    } else if (is_counted(cpu)) {
         clock_up_to(cpu, cpu->granted - cpu->budget - cpu->bias);
+    } else {
+        issue_up_to(cpu, cpu->n_pending);
     }
+    if (cpu->window)
+        cpu->window->block = NULL; /* it may be gone before the next run */
     cpu->n_issued = cpu->n_pending = 0;
     cpu->instructions += (uint64_t)(cpu->granted - cpu->budget - cpu->bias);
     cpu->granted = cpu->budget = cpu->bias = 0;

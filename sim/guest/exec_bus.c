@@ -2,6 +2,7 @@
 /* The processor's way to memory: hv_load(), hv_store() and kin for what it cannot reach directly. In the functional
  * model a page that was reached once is used directly until its translation is dropped, so the path sees (and prices)
  * the first access to a page after each of its software TLB's misses, and stores to clean pages. */
+#include "sim/cpu/x86_warm.h"
 #include "sim/guest/exec_int.h"
 
 #include <string.h>
@@ -94,6 +95,56 @@ static enum x86_bus_status page(struct x86_cpu *cpu, uint64_t gva, enum x86_acce
     out->host = mem_region_at(mem, hpa)->kind != MEM_PMEM ? frame_bytes(mem, hpa >> PAGE_SHIFT) : NULL;
     out->is_writable = access == X86_WRITE;
     return X86_BUS_OK;
+}
+
+/* Lines of the CPU's own node and of others: what the hits of model warm are counted by. */
+enum { WARM_LOCAL, WARM_REMOTE };
+
+static enum x86_bus_status warm(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, struct x86_page *out)
+{
+    static const uint8_t ops[] = {[X86_READ] = CACHE_READ, [X86_WRITE] = CACHE_WRITE, [X86_EXEC] = CACHE_FETCH};
+    struct exec_cpu *c = cpu->bus_ctx;
+    struct mem *mem = c->x->hv->mem;
+    uint64_t hpa = UINT64_MAX;
+    if (access != X86_EXEC && is_indirect(c, gva))
+        return X86_BUS_OK;
+    if (access == X86_EXEC)
+        exec_note(c, TRACE_EXEC, gva, LINE_BYTES);
+    enum x86_bus_status status = told(c, hv_warm(c->v, gva, (enum cache_op)ops[access], &hpa));
+    if (status != X86_BUS_OK)
+        return status;
+    if (hpa == UINT64_MAX) /* a policy had the access skipped */
+        return X86_BUS_STOP;
+    const struct mem_region *r = mem_region_at(mem, hpa);
+    out->hpa = hpa & ~(uint64_t)(PAGE_BYTES - 1);
+    out->host = r->kind != MEM_PMEM ? frame_bytes(mem, hpa >> PAGE_SHIFT) : NULL;
+    out->is_writable = access == X86_WRITE;
+    out->is_once = c->x->hv->golden_counts || c->x->record;
+    out->kind = r->node == vcpu_cpu(c->v)->node ? WARM_LOCAL : WARM_REMOTE;
+    return X86_BUS_OK;
+}
+
+void exec_follow(struct exec_cpu *c)
+{
+    struct core_cache *caches = &c->x->hv->caches->core[c->v->cpu];
+    c->x86.core = &vcpu_cpu(c->v)->core;
+    if (c->x86.timing == X86_WARM)
+        x86_warm_caches(&c->x86, &caches->l1d, &caches->l1i);
+}
+
+void exec_count_warm(struct exec_cpu *c)
+{
+    struct x86_warm *w = c->x86.warm;
+    for (uint32_t k = 0; w && k < X86_WARM_KINDS; k++) {
+        struct x86_warm_hits *h = &w->hits[k];
+        struct core_cache_stats *s = &c->x->hv->caches->core[c->v->cpu].stats;
+        hv_count(c->v, CACHE_READ, k == WARM_LOCAL, h->reads);
+        hv_count(c->v, CACHE_WRITE, k == WARM_LOCAL, h->writes);
+        hv_count(c->v, CACHE_FETCH, k == WARM_LOCAL, h->fetches);
+        s->l1d_hits += h->reads + h->writes;
+        s->l1i_hits += h->fetches;
+        *h = (struct x86_warm_hits){0};
+    }
 }
 
 static enum x86_bus_status load(struct x86_cpu *cpu, uint64_t gva, void *buf, uint32_t len, bool for_write)
@@ -199,6 +250,7 @@ const struct x86_bus exec_bus = {
     .flush = flush,
     .ntstore = ntstore,
     .fence = fence,
+    .warm = warm,
     .cpuid = cpuid,
 };
 

@@ -9,6 +9,10 @@
 extern const struct x86_bus exec_bus;
 /* What is left in the buffers of non-temporal stores leaves. */
 void exec_drain_wc(struct exec_cpu *c);
+/* The vCPU may run on another CPU than before: the processor has that one's clock and caches. */
+void exec_follow(struct exec_cpu *c);
+/* Hits of model warm since the last call go where the other accesses are counted. */
+void exec_count_warm(struct exec_cpu *c);
 int exec_page_fault(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *d);
 /* One record of the trace that is written, if one is. */
 void exec_note(struct exec_cpu *c, uint32_t kind, uint64_t addr, uint32_t size);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const char *const levels[] = {"4KiB", "2MiB", "1GiB", NULL};
-static const char *const timings[] = {"functional", "block", "window", NULL}; /* enum x86_timing */
+static const char *const timings[] = {"functional", "block", "window", "warm", NULL}; /* enum x86_timing */
 static const char *const guest_levels[] = {"4KiB", "2MiB", NULL};
 
 #define ANY_NODE 255u /* as a configuration writes it */

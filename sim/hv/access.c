@@ -370,6 +370,38 @@ int hv_touch(struct vcpu *v, uint64_t gva, enum cache_op op, uint64_t *hpa)
     return access_line(v, gva, op, false, NULL, NULL, 0, hpa);
 }
 
+int hv_warm(struct vcpu *v, uint64_t gva, enum cache_op op, uint64_t *hpa)
+{
+    struct vm *vm = v->vm;
+    struct hv *hv = vm->hv;
+    struct cpu *cpu = &hv->cpu[v->cpu];
+    struct mmu_result r;
+    enum mmu_status status = mmu_translate(&cpu->mmu, &v->space, gva, op, cpu->core.now_ps, &r);
+    if (unlikely(status != MMU_OK)) {
+        int stop = resolve(v, gva, op, status, &r);
+        if (stop)
+            return stop < 0 ? -1 : 0;
+    }
+    ps_t done = cache_access(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, r.done_ps);
+    if (unlikely(done > cpu->core.now_ps + PS_PER_US))
+        core_wait(&cpu->core, done - PS_PER_US);
+    bool is_local = mem_region_at(hv->mem, r.hpa)->node == cpu->node;
+    hv_count(v, op, is_local, 1);
+    *hpa = r.hpa;
+    if (unlikely(hv->golden_counts))
+        golden(v, owner_gfn(frame_at(hv->mem, r.hpa >> PAGE_SHIFT)->owner));
+    return 0;
+}
+
+void hv_count(struct vcpu *v, enum cache_op op, bool is_local, uint64_t n)
+{
+    struct vm_stats *s = &v->vm->stats;
+    vcpu_cpu(v)->core.stats.accesses += n;
+    s->accesses += n;
+    *(is_local ? &s->local_accesses : &s->remote_accesses) += n;
+    *(op == CACHE_WRITE ? &s->writes : op == CACHE_FETCH ? &s->fetches : &s->reads) += n;
+}
+
 int hv_load(struct vcpu *v, uint64_t gva, void *buf, uint32_t len)
 {
     return access_line(v, gva, CACHE_READ, false, buf, NULL, len, NULL);

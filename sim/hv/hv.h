@@ -237,6 +237,12 @@ void hv_finish(struct hv *hv);
 int hv_access(struct vcpu *v, uint64_t gva, enum cache_op op, bool dependent);
 /* The same, with the host-physical address that it reached; untouched when the access did not happen. */
 int hv_touch(struct vcpu *v, uint64_t gva, enum cache_op op, uint64_t *hpa);
+/* The same without a core that waits for it: translation, caches and memory see the access at the CPU's clock, which
+ * stands still; but it is never more than a microsecond behind what memory promises, so that no backlog grows that a
+ * core would not have let grow. No bytes, no persistent memory. */
+int hv_warm(struct vcpu *v, uint64_t gva, enum cache_op op, uint64_t *hpa);
+/* n accesses more that changed nothing but counters. */
+void hv_count(struct vcpu *v, enum cache_op op, bool is_local, uint64_t n);
 /* A load and a store that carry their bytes, within one line. */
 int hv_load(struct vcpu *v, uint64_t gva, void *buf, uint32_t len);
 int hv_store(struct vcpu *v, uint64_t gva, const void *data, uint32_t len);

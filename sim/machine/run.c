@@ -206,7 +206,7 @@ static void report_player(struct run *r, const struct guest *g, const char *path
 
 static void report_program(struct run *r, const struct exec *x, const char *path)
 {
-    static const char *const timings[] = {"functional", "block", "window"};
+    static const char *const timings[] = {"functional", "block", "window", "warm"};
     struct x86_window_stats window = {0};
     for (uint32_t i = 0; i < x->vm->n_vcpus; i++)
         if (x->cpu[i].x86.window)
