@@ -111,7 +111,7 @@ int cmd_exec(int argc, char **argv)
                           .vcpus = 1,
                           .seed = 1};
     const struct arg table[] = {
-        {"timing", 't', "MODEL", ARG_STRING, &a.timing, "functional, block or window [block]"},
+        {"timing", 't', "MODEL", ARG_STRING, &a.timing, "functional, warm, block or window [block]"},
         {"machine", 'm', "NAME", ARG_STRING, &a.machine, "machine file, by name or path [the defaults]"},
         {"policy", 'p', "NAME[:k=v,...]", ARG_STRING, &a.policy, "policy plugin with its options (quire policy list)"},
         {"native", 0, NULL, ARG_FLAG, &a.native, "on the host itself: no nested tables"},
