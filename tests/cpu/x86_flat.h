@@ -53,8 +53,9 @@ static inline enum x86_bus_status flat_page(struct x86_cpu *cpu, uint64_t gva, e
         return X86_BUS_FAULT;
     uint32_t i = (uint32_t)flat_page_of(gva);
     bool direct = !(f->rights[i] & FLAT_INDIRECT);
-    *out = (struct x86_page){direct ? f->mem + (uint64_t)f->frame[i] * PAGE_BYTES : NULL,
-                             (uint64_t)(f->frame[i] + 1) * PAGE_BYTES, direct && access == X86_WRITE};
+    *out = (struct x86_page){.host = direct ? f->mem + (uint64_t)f->frame[i] * PAGE_BYTES : NULL,
+                             .hpa = (uint64_t)(f->frame[i] + 1) * PAGE_BYTES,
+                             .is_writable = direct && access == X86_WRITE};
     return X86_BUS_OK;
 }
 

@@ -36,7 +36,7 @@ static inline enum x86_bus_status x86_rig_page(struct x86_cpu *cpu, uint64_t gva
     uint64_t i = (gva - RIG_BASE) >> PAGE_SHIFT;
     if (i >= RIG_PAGES)
         return x86_page_fault(cpu, gva, access, false);
-    *out = (struct x86_page){x86_rig_host(r, r->hpa[i]), r->hpa[i], true};
+    *out = (struct x86_page){.host = x86_rig_host(r, r->hpa[i]), .hpa = r->hpa[i], .is_writable = true};
     return X86_BUS_OK;
 }
 
