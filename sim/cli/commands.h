@@ -8,6 +8,7 @@ int cmd_bench(int argc, char **argv);
 int cmd_compare(int argc, char **argv);
 int cmd_crash(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
+int cmd_machine(int argc, char **argv);
 int cmd_mrc(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_replay(int argc, char **argv);

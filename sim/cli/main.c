@@ -22,6 +22,7 @@ static const struct {
     {"policy", cmd_policy, "policy plugins: what there is, and whether one behaves"},
     {"report", cmd_report, "pictures and one page from an experiment's results"},
     {"compare", cmd_compare, "whether two sets of results say the same"},
+    {"machine", cmd_machine, "what a machine file builds: memory map, NFIT"},
     {"validate", cmd_validate, "a machine's memory system beside published measurements"},
     {"bench", cmd_bench, "how fast the simulator itself runs here"},
 };

@@ -42,6 +42,7 @@ int machine_bind(const struct conf_section *s, struct machine_conf *c, struct di
         {"cxl", cxl_keys, &c->cxl},    {"cxl_imc", imc_keys, &c->cxl_imc}, {"hypervisor", hv_keys, &c->hv},
     };
     int bad = conf_bind(s, machine_keys, &id, d);
+    c->name = id.name;
     c->claims = id.claims;
     for (size_t i = 0; i < N_ELEMS(part); i++)
         bad |= conf_bind(s ? conf_find(s, part[i].section, NULL) : NULL, part[i].keys, part[i].to, d);

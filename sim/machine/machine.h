@@ -17,6 +17,7 @@ struct machine_conf {
     struct cxl_conf cxl;
     struct imc_conf cxl_imc;
     struct nvdimm_conf pmem;
+    const char *name;   /* owned by the configuration, as claims */
     const char *claims; /* rows of published measurements it is held to; owned by the configuration */
 };
 
