@@ -212,8 +212,9 @@ static uint64_t emulated_address(struct vcpu *v, uint64_t gva, uint64_t *value)
 {
     const struct vm *vm = v->vm;
     uint64_t table = v->space.cr3;
-    for (uint32_t level = v->space.levels - 1;; level--) {
-        uint64_t entry = hv_phys_load64(vm, table + (gva >> LEVEL_SHIFT(level) & 511) * 8);
+    for (uint32_t level = v->space.levels ? v->space.levels - 1 : LEVEL_1G;; level--) {
+        uint64_t entry = v->space.levels ? hv_phys_load64(vm, table + (gva >> LEVEL_SHIFT(level) & 511) * 8)
+                                         : (gva & PTE_FRAME) | PTE_PS; /* paging is off */
         if (level == 0 || (entry & PTE_PS && level <= LEVEL_1G)) {
             uint64_t mask = (1ull << LEVEL_SHIFT(level)) - 1, gpa = (entry & PTE_FRAME & ~mask) | (gva & mask);
             uint64_t hpa = hv_back(v, gpa, EPT_R);

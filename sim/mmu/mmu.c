@@ -148,10 +148,11 @@ static inline void tlb_insert(struct tlb *t, uint64_t gva, uint32_t level, uint3
     t->is_used = true;
 }
 
-void tlb_fill(struct mmu *m, uint32_t asid, uint64_t gva, enum cache_op op, uint32_t level, uint64_t value)
+void tlb_fill(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, uint32_t level, uint64_t value)
 {
-    /* A read takes whatever is there: it walks only if nothing is. */
-    bool fetch = op == CACHE_FETCH, may_exist = op != CACHE_READ;
+    /* A read takes whatever is there: it walks only if nothing is. Unless what is there is another privilege's. */
+    bool fetch = op == CACHE_FETCH, may_exist = op != CACHE_READ || s->rights;
+    uint32_t asid = s->asid;
     if (level == LEVEL_1G)
         tlb_insert(&m->stlb_1g, gva, level, asid, value, may_exist);
     else
@@ -166,11 +167,18 @@ void tlb_fill(struct mmu *m, uint32_t asid, uint64_t gva, enum cache_op op, uint
                    gva, level, asid, value, may_exist);
 }
 
+/* Bits that an entry must have for the access. */
+static inline uint64_t needed(uint32_t rights, enum cache_op op)
+{
+    if (op == CACHE_FETCH)
+        return TLB_EXEC | (rights & MMU_USER) | (!(rights & MMU_USER) && rights & MMU_SMEP ? TLB_SUPERVISOR : 0);
+    return (op == CACHE_WRITE ? TLB_WRITE : 0) | (rights & (MMU_USER | MMU_NO_USER));
+}
+
 /* Value of a usable entry in the array at that level, else 0. */
-static inline uint64_t probe(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asid, enum cache_op op)
+static inline uint64_t probe(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asid, uint64_t need)
 {
     uint64_t v = t->is_used ? tlb_lookup(t, gva, level, asid) : 0;
-    uint64_t need = op == CACHE_WRITE ? TLB_WRITE : op == CACHE_FETCH ? TLB_EXEC : 0;
     return (v & need) == need ? v : 0;
 }
 
@@ -183,28 +191,28 @@ static enum mmu_status found(struct mmu_result *r, uint64_t gva, uint64_t value,
     return MMU_OK;
 }
 
-static uint64_t probe_l1(struct mmu *m, uint64_t gva, uint32_t asid, enum cache_op op)
+static uint64_t probe_l1(struct mmu *m, uint64_t gva, uint32_t asid, bool fetch, uint64_t need)
 {
     uint64_t v;
-    if (op == CACHE_FETCH)
-        return (v = probe(&m->itlb_4k, gva, LEVEL_4K, asid, op)) ? v : probe(&m->itlb_2m, gva, LEVEL_2M, asid, op);
+    if (fetch)
+        return (v = probe(&m->itlb_4k, gva, LEVEL_4K, asid, need)) ? v : probe(&m->itlb_2m, gva, LEVEL_2M, asid, need);
     /* The 4 KiB array was looked up by mmu_translate. */
-    return (v = probe(&m->dtlb_2m, gva, LEVEL_2M, asid, op)) ? v : probe(&m->dtlb_1g, gva, LEVEL_1G, asid, op);
+    return (v = probe(&m->dtlb_2m, gva, LEVEL_2M, asid, need)) ? v : probe(&m->dtlb_1g, gva, LEVEL_1G, asid, need);
 }
 
 enum mmu_status mmu_translate_slow(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, ps_t t,
                                    struct mmu_result *r)
 {
     bool fetch = op == CACHE_FETCH;
-    uint64_t v = probe_l1(m, gva, s->asid, op);
+    uint64_t need = needed(s->rights, op), v = probe_l1(m, gva, s->asid, fetch, need);
     if (v)
         return found(r, gva, v, t);
     m->stats.dtlb_misses += !fetch;
     m->stats.itlb_misses += fetch;
     t += m->stlb_ps;
-    if ((v = probe(&m->stlb, gva, LEVEL_4K, s->asid, op)) ||
-        ((m->dtlb_2m.is_used || m->itlb_2m.is_used) && (v = probe(&m->stlb, gva, LEVEL_2M, s->asid, op))) ||
-        (v = probe(&m->stlb_1g, gva, LEVEL_1G, s->asid, op))) {
+    if ((v = probe(&m->stlb, gva, LEVEL_4K, s->asid, need)) ||
+        ((m->dtlb_2m.is_used || m->itlb_2m.is_used) && (v = probe(&m->stlb, gva, LEVEL_2M, s->asid, need))) ||
+        (v = probe(&m->stlb_1g, gva, LEVEL_1G, s->asid, need))) {
         uint32_t level = v >> TLB_LEVEL_SHIFT & 3;
         m->stats.stlb_hits++;
         if (fetch)

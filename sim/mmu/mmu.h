@@ -162,7 +162,7 @@ static inline enum mmu_status mmu_translate(struct mmu *m, const struct mmu_spac
 {
     if (likely(op != CACHE_FETCH)) {
         uint64_t v = tlb_lookup(&m->dtlb_4k, gva, LEVEL_4K, s->asid);
-        if (likely(v && (op == CACHE_READ || v & TLB_WRITE))) {
+        if (likely(v && (op == CACHE_READ || v & TLB_WRITE) && !(~v & s->rights & (MMU_USER | MMU_NO_USER)))) {
             r->value = v;
             r->hpa = (v & PTE_FRAME) | (gva & (PAGE_BYTES - 1));
             r->done_ps = t;

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/mmu/walk.h"
 
+/* Error code of a page fault (SDM volume 3, 4.7). */
+#define PF_PRESENT  1u
+#define PF_WRITE    2u
+#define PF_USER     4u
+#define PF_RESERVED 8u
+#define PF_FETCH    16u
+
 /* What a walk has found, for the paging-structure caches: entered when the walk completes. At most one entry for each
  * guest level and five for each of the nested walks. */
 #define MAX_FILLS 40u
@@ -8,6 +15,14 @@ struct fill {
     struct psc *psc;
     uint64_t key, table;
 };
+
+/* Rights of a guest translation, as bits of its entries: W and U where all levels have them, NX where one has. Stored
+ * with the address of a table in the paging-structure caches (SDM volume 3, 4.10.3). */
+#define TABLE_RIGHTS (PTE_W | PTE_U | PTE_NX)
+static inline uint64_t both_rights(uint64_t above, uint64_t entry)
+{
+    return (above & entry & (PTE_W | PTE_U)) | ((above | entry) & PTE_NX);
+}
 
 struct walk {
     struct mmu *m;
@@ -30,7 +45,7 @@ static uint64_t *psc_set(const struct psc *p, uint64_t key, uint64_t *set)
     return &p->key[*set * PSC_WAYS];
 }
 
-/* Address of the cached table of that level (0 = last) for addr, or 0. */
+/* Address of the cached table of that level (0 = last) for addr, with what leads to it (TABLE_RIGHTS), or 0. */
 static inline uint64_t psc_lookup(struct psc *psc, uint64_t addr, uint32_t table_level, uint32_t asid)
 {
     struct psc *p = &psc[table_level];
@@ -167,11 +182,60 @@ static enum mmu_status nested_walk(struct walk *w, uint64_t gpa, uint32_t access
     }
 }
 
-static enum mmu_status guest_fault(struct walk *w, uint32_t access)
+/* code: X86's error code (SDM volume 3, 4.7) without what the access itself says. */
+static enum mmu_status guest_fault(struct walk *w, enum cache_op op, uint32_t code)
 {
-    w->r->access = access;
+    uint32_t rights = w->s->rights;
+    bool is_fetch_told = op == CACHE_FETCH && (!(rights & MMU_PAGING) || rights & (MMU_NXE | MMU_SMEP));
+    w->r->access = op == CACHE_WRITE ? EPT_W : op == CACHE_FETCH ? EPT_X : EPT_R;
+    w->m->fault_code =
+        code | (op == CACHE_WRITE ? PF_WRITE : 0) | (rights & MMU_USER ? PF_USER : 0) | (is_fetch_told ? PF_FETCH : 0);
     w->m->stats.guest_faults++;
     return MMU_GUEST_FAULT;
+}
+
+/* Reserved bits of a present entry (SDM volume 3, tables 4-14 to 4-20): above the physical address, PS where there are
+ * no such pages, the low address bits of a large page, NX without EFER.NXE. */
+static bool is_reserved(const struct walk *w, uint64_t entry, uint32_t level)
+{
+    uint64_t reserved = PTE_FRAME & ~((1ull << HPA_BITS) - 1);
+    if (!(w->s->rights & MMU_NXE))
+        reserved |= PTE_NX;
+    if (level > LEVEL_1G)
+        reserved |= PTE_PS;
+    else if (level && entry & PTE_PS)
+        reserved |= ((1ull << LEVEL_SHIFT(level)) - 1) & ~0x1fffull; /* bit 12 is PAT */
+    return entry & reserved;
+}
+
+/* May the access be made where all levels together allow so much (SDM volume 3, 4.6.1)? */
+static bool is_allowed(const struct walk *w, uint64_t rights, enum cache_op op)
+{
+    uint32_t who = w->s->rights;
+    bool is_user_page = rights & PTE_U;
+    if (who & MMU_USER && !is_user_page)
+        return false;
+    if (op == CACHE_FETCH)
+        return !(rights & PTE_NX) && !(is_user_page && !(who & MMU_USER) && who & MMU_SMEP);
+    if (who & MMU_NO_USER && is_user_page)
+        return false;
+    return op != CACHE_WRITE || rights & PTE_W || !(who & (MMU_USER | MMU_WP));
+}
+
+/* What an entry says to the access: 0: go on, or a fault's code. rights: of this entry and all above. */
+static inline enum mmu_status judge(struct walk *w, uint64_t entry, uint32_t level, bool is_leaf, uint64_t rights,
+                                    enum cache_op op)
+{
+    if (unlikely(!(entry & PTE_P)))
+        return guest_fault(w, op, 0);
+    if (likely(!(w->s->rights & MMU_PAGING))) {
+        if (unlikely((op == CACHE_WRITE && !(entry & PTE_W)) || (op == CACHE_FETCH && entry & PTE_NX)))
+            return guest_fault(w, op, PF_PRESENT);
+        return MMU_OK;
+    }
+    if (is_reserved(w, entry, level))
+        return guest_fault(w, op, PF_PRESENT | PF_RESERVED);
+    return is_leaf && !is_allowed(w, rights, op) ? guest_fault(w, op, PF_PRESENT) : MMU_OK;
 }
 
 /* Host address of an entry of a guest table. */
@@ -187,36 +251,49 @@ static inline enum mmu_status entry_address(struct walk *w, uint64_t gpa, uint64
     return status;
 }
 
-/* The guest's leaf for gva: its value, host address and level. */
-static enum mmu_status guest_walk(struct walk *w, uint64_t gva, enum cache_op op, uint64_t *leaf, uint32_t *leaf_level)
+/* A guest's translation of gva: the leaf entry with the rights of all levels (TABLE_RIGHTS) in place of its own. */
+struct guest {
+    uint64_t leaf;
+    uint32_t level;
+};
+
+static enum mmu_status guest_walk(struct walk *w, uint64_t gva, enum cache_op op, struct guest *g)
 {
     const struct mmu_space *s = w->s;
-    uint32_t level = s->levels - 1, access = op == CACHE_WRITE ? EPT_W : op == CACHE_FETCH ? EPT_X : EPT_R;
-    uint64_t table = 0, table_gpa = s->cr3;
+    uint32_t level = s->levels - 1;
+    uint64_t table = 0, table_gpa = s->cr3, rights = PTE_W | PTE_U;
+    if (unlikely(!s->levels)) {
+        *g = (struct guest){(gva >> LEVEL_SHIFT(LEVEL_1G) << LEVEL_SHIFT(LEVEL_1G)) | rights | PTE_D, LEVEL_1G};
+        return MMU_OK;
+    }
     if (w->m->conf.psc_on)
         for (uint32_t l = 0; l < PSC_KINDS && l < level && !table; l++)
             if ((table = psc_lookup(w->m->guest_psc, gva, l, s->asid)))
                 level = l;
     bool was_cached = table != 0;
+    if (was_cached) {
+        rights = table & TABLE_RIGHTS;
+        table &= ~TABLE_RIGHTS;
+    }
     for (;; level--) {
-        uint64_t offset = (gva >> LEVEL_SHIFT(level) & 511) * 8, at = table + offset;
+        uint64_t offset = (gva >> LEVEL_SHIFT(level) & 511) * 8, at = table + offset, above = rights;
         enum mmu_status status = table ? MMU_OK : entry_address(w, table_gpa + offset, &at);
         if (status != MMU_OK)
             return status;
         uint64_t entry = frame_load64(w->m->mem, at);
         time_entry(w, at);
         bool is_leaf = level == 0 || (entry & PTE_PS && level <= LEVEL_1G);
-        if (!(entry & PTE_P) || (op == CACHE_WRITE && !(entry & PTE_W)) || (op == CACHE_FETCH && entry & PTE_NX))
-            return guest_fault(w, access);
+        rights = both_rights(above, entry);
+        if (unlikely((status = judge(w, entry, level, is_leaf, rights, op)) != MMU_OK))
+            return status;
         if (level != s->levels - 1 && !was_cached) /* what came from the cache is there, and was touched */
-            note_fill(w, w->m->guest_psc, gva, level, at - offset);
+            note_fill(w, w->m->guest_psc, gva, level, (at - offset) | above);
         was_cached = false;
         uint64_t want = PTE_A | (is_leaf && op == CACHE_WRITE ? PTE_D : 0);
         if (unlikely((entry & want) != want))
             set_bits(w, at, entry |= want);
         if (is_leaf) {
-            *leaf = entry;
-            *leaf_level = level;
+            *g = (struct guest){s->rights & MMU_PAGING ? (entry & ~TABLE_RIGHTS) | rights : entry, level};
             return MMU_OK;
         }
         table_gpa = entry & PTE_FRAME;
@@ -226,12 +303,15 @@ static enum mmu_status guest_walk(struct walk *w, uint64_t gva, enum cache_op op
 
 static enum mmu_status walk_both(struct walk *w, uint64_t gva, enum cache_op op, uint32_t *level)
 {
-    uint64_t leaf = 0, mask;
+    uint64_t mask;
+    struct guest g = {0};
     struct nested n = {.level = LEVEL_1G, .entry = EPT_RWX | EPT_D};
     uint32_t access = op == CACHE_WRITE ? EPT_R | EPT_W : op == CACHE_FETCH ? EPT_X : EPT_R;
-    enum mmu_status status = guest_walk(w, gva, op, &leaf, level);
+    enum mmu_status status = guest_walk(w, gva, op, &g);
     if (status != MMU_OK)
         return status;
+    uint64_t leaf = g.leaf;
+    *level = g.level;
     mask = (1ull << LEVEL_SHIFT(*level)) - 1;
     w->r->gpa = (leaf & PTE_FRAME & ~mask) | (gva & mask);
     n.hpa = w->r->gpa;
@@ -240,13 +320,15 @@ static enum mmu_status walk_both(struct walk *w, uint64_t gva, enum cache_op op,
     /* The TLB holds the smaller of the two page sizes. */
     if (unlikely(n.level < *level)) {
         *level = n.level;
-        w->m->fractured[w->s->asid >> 14 & 3] |= 1ull << (w->s->asid >> 8 & 63);
+        if (w->s->levels)
+            w->m->fractured[w->s->asid >> 14 & 3] |= 1ull << (w->s->asid >> 8 & 63);
     }
     mask = (1ull << LEVEL_SHIFT(*level)) - 1;
     bool writable = leaf & PTE_W && leaf & PTE_D && n.entry & EPT_W && n.entry & EPT_D;
     bool is_pmem = mem_region_at(w->m->mem, n.hpa)->kind == MEM_PMEM;
     w->r->value = (n.hpa & ~mask) | (writable ? TLB_WRITE : 0) | (!(leaf & PTE_NX) && n.entry & EPT_X ? TLB_EXEC : 0) |
-                  (is_pmem ? TLB_PMEM : 0) | (uint64_t)*level << TLB_LEVEL_SHIFT;
+                  (is_pmem ? TLB_PMEM : 0) | (leaf & PTE_U ? TLB_USER : TLB_SUPERVISOR) |
+                  (uint64_t)*level << TLB_LEVEL_SHIFT;
     return MMU_OK;
 }
 
@@ -270,6 +352,6 @@ enum mmu_status mmu_walk(struct mmu *m, const struct mmu_space *s, uint64_t gva,
         return status;
     for (uint32_t i = 0; i < w.n_fills; i++)
         psc_insert(w.fill[i].psc, w.fill[i].key, w.fill[i].table);
-    tlb_fill(m, s->asid, gva, op, level, r->value);
+    tlb_fill(m, s, gva, op, level, r->value);
     return MMU_OK;
 }

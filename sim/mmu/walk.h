@@ -11,6 +11,6 @@ enum mmu_status mmu_walk(struct mmu *m, const struct mmu_space *s, uint64_t gva,
                          struct mmu_result *r);
 
 /* Enters a translation in the second-level and the L1 TLB that the access uses; defined in mmu.c. */
-void tlb_fill(struct mmu *m, uint32_t asid, uint64_t gva, enum cache_op op, uint32_t level, uint64_t value);
+void tlb_fill(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, uint32_t level, uint64_t value);
 
 #endif
