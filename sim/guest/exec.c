@@ -131,7 +131,7 @@ static void cpu_new(struct exec *x, uint32_t i)
     c->x86.id = i;
     c->x86.n_cpus = x->vm->n_vcpus;
     c->x86.tsc_hz = vcpu_cpu(v)->core.conf.hz;
-    x86_set_timing(&c->x86, x->conf.timing);
+    x86_set_timing(&c->x86, x->conf.pace.timing);
 }
 
 static int open_record(struct exec *x, const struct vm_setup *setup, struct diag *d)
@@ -202,8 +202,8 @@ struct exec *exec_new(struct hv *hv, const struct vm_setup *setup, const struct 
     x->cpu = xcalloc(s.n_vcpus, sizeof *x->cpu);
     for (uint32_t i = 0; i < s.n_vcpus; i++)
         cpu_new(x, i);
-    return (conf->record[0] && open_record(x, setup, d)) || exec_debug_new(x, &x->debug, d) ||
-                   (conf->gdb[0] && !(x->gdb = exec_gdb_new(x, conf->gdb, d)))
+    return !(x->pace = pace_new(x, &conf->pace, d)) || (conf->record[0] && open_record(x, setup, d)) ||
+                   exec_debug_new(x, &x->debug, d) || (conf->gdb[0] && !(x->gdb = exec_gdb_new(x, conf->gdb, d)))
                ? NULL
                : x;
 }
@@ -216,6 +216,7 @@ int exec_finish(struct exec *x, struct diag *d)
         linux_report(x, stderr);
     int bad = x->record ? trace_writer_finish(x->record, d) : 0;
     x->record = NULL;
+    bad |= pace_finish(x->pace, d);
     bad |= x->debug ? exec_debug_finish(x->debug, d) : 0;
     x->debug = NULL;
     return bad;
@@ -227,6 +228,8 @@ void exec_free(struct exec *x)
         trace_writer_abort(x->record);
     if (x->debug)
         exec_debug_abort(x->debug);
+    if (x->pace)
+        pace_free(x->pace);
     if (x->gdb)
         exec_gdb_free(x->gdb);
     for (uint32_t i = 0; i < x->n_processes; i++)

@@ -9,6 +9,7 @@
 
 #include "sim/base/diag.h"
 #include "sim/cpu/x86.h"
+#include "sim/guest/pace.h"
 #include "sim/guest/space.h"
 #include "sim/hv/hv.h"
 #include "sim/trace/trace.h"
@@ -54,7 +55,7 @@ struct exec_conf {
     const char *gdb;                  /* where to wait for gdb (sim/guest/exec_gdb.h); "" = not */
     const char *trace_insn, *profile; /* files to write, "-" = standard error, "" = none (sim/guest/exec_debug.h) */
     const char *record;               /* trace to write; "" = none */
-    enum x86_timing timing;
+    struct pace_conf pace;
     bool is_native; /* no EPT: the host's memory is the program's */
     bool console;   /* the program's standard streams are the simulator's; else they are counted and dropped */
     uint64_t seed;
@@ -93,6 +94,7 @@ struct exec_cpu {
     uint64_t recorded; /* instructions when the last record was written */
     struct exec_wc wc[EXEC_WC];
     uint32_t wc_next;
+    ps_t fault_ps; /* in the guest kernel's page faults so far, without exits */
 };
 
 struct exec {
@@ -108,6 +110,7 @@ struct exec {
     struct thread **thread; /* live ones */
     uint32_t n_threads, next_id;
     uint64_t next_ticket;
+    struct pace *pace;
     struct trace_writer *record;
     struct exec_debug *debug; /* NULL: nobody looks */
     struct exec_gdb *gdb;     /* NULL: nobody debugs */

@@ -39,9 +39,11 @@ int exec_page_fault(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *
     struct exec_cpu *c = &x->cpu[v->index];
     struct core *core = &vcpu_cpu(v)->core;
     bool is_present;
+    ps_t start = core->now_ps - core->stats.exit_ps;
     core->now_ps += x->conf.fault_cycles * core->cycle_ps;
     x->stats.page_faults++;
     int bad = space_fault(c->space, v, gva, access, &is_present, d);
+    c->fault_ps += core->now_ps - core->stats.exit_ps - start;
     if (bad <= 0)
         return bad;
     x86_page_fault(&c->x86, gva, access & EPT_X ? X86_EXEC : access & EPT_W ? X86_WRITE : X86_READ, is_present);

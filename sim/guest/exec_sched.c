@@ -371,8 +371,10 @@ static int step(struct exec_cpu *c, ps_t until_ps, struct diag *d)
         if (x->is_over)
             return 0;
     }
+    allowed = pace_runs(x->pace, c, allowed, &until_ps);
     exec_follow(c);
     enum x86_stop stop = x86_run(&c->x86, allowed, until_ps);
+    pace_ran(x->pace, c);
     exec_count_warm(c);
     if (x->debug)
         exec_debug_ran(x->debug, c);

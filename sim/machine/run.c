@@ -2,11 +2,11 @@
 #include "sim/machine/run.h"
 
 #include "build_id.h"
-#include "sim/cpu/x86_window.h"
 #include "sim/guest/exec.h"
 #include "sim/machine/conserve.h"
 #include "sim/machine/curve.h"
 #include "sim/machine/machine.h"
+#include "sim/machine/program.h"
 #include "sim/mrc/lru.h"
 
 #include <math.h>
@@ -147,7 +147,7 @@ static int add_policies(struct run *r, const struct conf *conf, struct diag *d)
 static struct vm *add_vm(struct run *r, const struct conf *conf, const struct conf_section *s, struct vm_conf *v,
                          struct diag *d)
 {
-    const char **path[] = {&v->trace, &v->program, &v->root, &v->record};
+    const char **path[] = {&v->trace, &v->program, &v->root, &v->record, &v->sample_file};
     char *file[N_ELEMS(path)];
     for (uint32_t i = 0; i < N_ELEMS(path); i++) {
         file[i] = **path[i] ? conf_file(conf, *path[i]) : xstrdup("");
@@ -204,31 +204,12 @@ static void report_player(struct run *r, const struct guest *g, const char *path
     free(key);
 }
 
-static void report_program(struct run *r, const struct exec *x, const char *path)
-{
-    static const char *const timings[] = {"functional", "block", "window", "warm"};
-    struct x86_window_stats window = {0};
-    for (uint32_t i = 0; i < x->vm->n_vcpus; i++)
-        if (x->cpu[i].x86.window)
-            stats_add(x86_window_stat_desc, X86_WINDOW_N_STATS, &window, &x->cpu[i].x86.window->stats);
-    stats_walk(path, exec_stat_desc, EXEC_N_STATS, &x->stats, result_stat, r->out);
-    stats_walk(path, x86_window_stat_desc, X86_WINDOW_N_STATS, &window, result_stat, r->out);
-    char *key = xasprintf("%s.exit_status", path);
-    result_set(r->out, key, (uint64_t)x->status);
-    free(key);
-    key = xasprintf("%s.timing", path);
-    result_text(r->out, key, timings[x->conf.timing]);
-    free(key);
-    if (x->conf.timing == X86_FUNCTIONAL)
-        result_taint(r->out, "functional");
-}
-
 static void report_vm(struct run *r, const struct vm *vm)
 {
     char *path = xasprintf("vm.%s", vm->name), *key;
     stats_walk(path, vm_stat_desc, VM_N_STATS, &vm->stats, result_stat, r->out);
     if (guest_exec(vm))
-        report_program(r, guest_exec(vm), path);
+        program_report(r->out, guest_exec(vm), path);
     else
         report_player(r, vm->guest, path);
     key = xasprintf("%s.table_pages", path);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "sim/machine/program.h"
+
+#include "sim/cpu/x86_window.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BILLION 1000000000u
+
+static void put(struct result *out, const char *path, const char *name, const char *end, double value)
+{
+    char *key = xasprintf("%s.%s%s", path, name, end);
+    result_quotient(out, key, (uint64_t)llround(fmax(value, 0) * BILLION), BILLION);
+    free(key);
+}
+
+static void put_count(struct result *out, const char *path, const char *name, uint64_t value)
+{
+    char *key = xasprintf("%s.%s", path, name);
+    result_set(out, key, value);
+    free(key);
+}
+
+/* Elapsed time if the clock had moved by the estimate all the time: warming moved it by what was known then. */
+static void put_time(struct result *out, const struct exec *x, const char *path, const struct sample_estimate *cpi)
+{
+    const struct hv *hv = x->hv;
+    const struct pace_stats *s = pace_stats(x->pace);
+    ps_t end = 0, cycle = vcpu_cpu(&x->vm->vcpu[0])->core.cycle_ps;
+    for (uint32_t i = 0; i < x->vm->n_vcpus; i++)
+        end = max_u64(end, hv->cpu[x->vm->vcpu[i].cpu].core.now_ps);
+    double busy = (double)x->stats.instructions * (double)cycle / x->vm->n_vcpus;
+    double estimate = (double)end - (double)s->user_ps / x->vm->n_vcpus + cpi->mean * busy;
+    put_count(out, path, "sample.time_ps", (uint64_t)llround(fmax(estimate, 0)));
+    put_count(out, path, "sample.time_half_ps", (uint64_t)llround(cpi->half * busy));
+}
+
+static void put_rates(struct result *out, const struct exec *x, const char *path, double confidence)
+{
+    uint32_t n;
+    const struct sample_interval *s = pace_intervals(x->pace, &n);
+    ps_t cycle = vcpu_cpu(&x->vm->vcpu[0])->core.cycle_ps;
+    char *sample = xasprintf("%s.sample", path);
+    for (uint32_t i = 0; i < SAMPLE_N_RATES; i++) {
+        struct sample_estimate e = sample_estimate(s, n, &sample_rates[i], cycle, confidence);
+        put(out, sample, sample_rates[i].name, "", e.mean);
+        put(out, sample, sample_rates[i].name, "_low", e.mean - e.half);
+        put(out, sample, sample_rates[i].name, "_high", e.mean + e.half);
+    }
+    free(sample);
+}
+
+static void report_sample(struct result *out, const struct exec *x, const char *path)
+{
+    const struct pace_conf *c = &x->conf.pace;
+    double confidence = (double)c->confidence_ppm / 1e6, error = (double)c->error_ppm / 1e6;
+    ps_t cycle = vcpu_cpu(&x->vm->vcpu[0])->core.cycle_ps;
+    uint32_t n;
+    const struct sample_interval *s = pace_intervals(x->pace, &n);
+    struct sample_estimate cpi = sample_estimate(s, n, &sample_rates[SAMPLE_CPI], cycle, confidence);
+    uint64_t needed = sample_needed(&cpi, confidence, error);
+    put_rates(out, x, path, confidence);
+    put_time(out, x, path, &cpi);
+    put(out, path, "cpi", "", cpi.mean);
+    put(out, path, "sample.error", "_ratio", cpi.mean > 0 ? cpi.half / cpi.mean : 0);
+    put_count(out, path, "sample.intervals", n);
+    put_count(out, path, "sample.intervals_needed", needed);
+    char *key = xasprintf("%s.sample.verdict", path);
+    result_text(out, key, n < 2 ? "none" : cpi.half <= error * cpi.mean && needed ? "met" : "missed");
+    free(key);
+    for (uint32_t i = 0; i < n; i++) {
+        struct sample_estimate e = sample_estimate(&s[i], 1, &sample_rates[SAMPLE_CPI], cycle, confidence);
+        result_point(out, "interval_cpi", x->vm->name, "instructions", (double)s[i].at, e.mean);
+    }
+    result_taint(out, "sampled");
+}
+
+void program_report(struct result *out, const struct exec *x, const char *path)
+{
+    const struct pace_stats *pace = pace_stats(x->pace);
+    struct x86_window_stats window = {0};
+    for (uint32_t i = 0; i < x->vm->n_vcpus; i++)
+        if (x->cpu[i].x86.window)
+            stats_add(x86_window_stat_desc, X86_WINDOW_N_STATS, &window, &x->cpu[i].x86.window->stats);
+    stats_walk(path, exec_stat_desc, EXEC_N_STATS, &x->stats, result_stat, out);
+    stats_walk(path, pace_stat_desc, PACE_N_STATS, pace, result_stat, out);
+    stats_walk(path, x86_window_stat_desc, X86_WINDOW_N_STATS, &window, result_stat, out);
+    put_count(out, path, "exit_status", (uint64_t)x->status);
+    char *key = xasprintf("%s.timing", path);
+    result_text(out, key, timing_name(x->conf.pace.timing));
+    free(key);
+    if (pace->functional)
+        result_taint(out, "functional");
+    if (pace->warm && !x->conf.pace.is_sampled)
+        result_taint(out, "warm");
+    if (x->conf.pace.is_sampled)
+        report_sample(out, x, path);
+    else if (x->stats.instructions)
+        put(out, path, "cpi", "",
+            (double)pace->user_ps / (double)vcpu_cpu(&x->vm->vcpu[0])->core.cycle_ps / (double)x->stats.instructions);
+}
