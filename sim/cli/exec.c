@@ -4,6 +4,7 @@
 #include "sim/cli/commands.h"
 #include "sim/cli/find.h"
 #include "sim/cli/point.h"
+#include "sim/guest/sample.h"
 #include "sim/machine/run.h"
 
 #include <stdlib.h>
@@ -11,10 +12,10 @@
 
 struct exec_args {
     const char *machine, *memory, *pmem, *backing, *timing, *policy, *out, *root, *env, *record, *trace_insn, *profile,
-        *gdb;
+        *gdb, *timing_at;
     uint64_t vcpus, seed, max_instructions;
     struct sets set;
-    bool native, stats, check;
+    bool native, stats, check, sample;
 };
 
 /* A word of the program's arguments inside a string of a configuration inside a list of words. */
@@ -44,9 +45,10 @@ static char *experiment_text(const struct exec_args *a, char **word, int n, cons
             a->backing, (unsigned long long)a->vcpus);
     fprintf(f, "  timing = \"%s\"\n  native = %s\n  console = true\n  max_instructions = %llu\n", a->timing,
             a->native ? "true" : "false", (unsigned long long)a->max_instructions);
+    fprintf(f, "  sample = %s\n", a->sample ? "true" : "false");
     const char *const text_of[][2] = {
         {"program", word[0]},          {"root", a->root},       {"record", a->record}, {"env", a->env},
-        {"trace_insn", a->trace_insn}, {"profile", a->profile}, {"gdb", a->gdb}};
+        {"trace_insn", a->trace_insn}, {"profile", a->profile}, {"gdb", a->gdb},       {"timing_at", a->timing_at}};
     for (uint32_t i = 0; i < sizeof text_of / sizeof *text_of; i++) {
         fprintf(f, "  %s = \"", text_of[i][0]);
         for (const char *p = text_of[i][1]; *p; p++)
@@ -64,6 +66,28 @@ static char *experiment_text(const struct exec_args *a, char **word, int n, cons
         point_add_policy(f, a->policy);
     fclose(f);
     return text;
+}
+
+/* A sampled run says when its intervals do not tell what was asked. */
+static void warn_of_sample(const struct result *r)
+{
+    uint64_t n, needed;
+    double error = 0;
+    if (!result_get(r, "vm.exec.sample.intervals", &n) || !result_get(r, "vm.exec.sample.intervals_needed", &needed))
+        return;
+    result_get_ratio(r, "vm.exec.sample.error_ratio", &error);
+    if (n < 2)
+        fprintf(stderr, "quire: sample: %llu intervals, too few for any estimate; expected a smaller sample_period\n",
+                (unsigned long long)n);
+    else if (n < needed)
+        fprintf(
+            stderr,
+            "quire: sample: cpi is known to %.1f %% only; %llu intervals were measured, %llu are needed: expected a "
+            "smaller sample_period or a longer run\n",
+            100 * error, (unsigned long long)n, (unsigned long long)needed);
+    else if (n < SAMPLE_FEW)
+        fprintf(stderr, "quire: sample: %llu intervals are few: their variance is known badly, expected at least %u\n",
+                (unsigned long long)n, SAMPLE_FEW);
 }
 
 /* -1: failed; else the program's exit status. */
@@ -84,6 +108,8 @@ static int exec(const struct exec_args *a, char **word, int n, struct diag *d)
         bad = point_write(conf, r, a->out, d);
     if (!bad && a->stats)
         result_print(r, stderr);
+    if (!bad)
+        warn_of_sample(r);
     if (!bad && !result_get(r, "vm.exec.exit_status", &status))
         bad = fail(d, "exec: --set vm.exec.* took the program away");
     result_free(r);
@@ -108,10 +134,14 @@ int cmd_exec(int argc, char **argv)
                           .trace_insn = "",
                           .profile = "",
                           .gdb = "",
+                          .timing_at = "",
                           .vcpus = 1,
                           .seed = 1};
     const struct arg table[] = {
         {"timing", 't', "MODEL", ARG_STRING, &a.timing, "functional, warm, block or window [block]"},
+        {"timing-at", 0, "N:MODEL ...", ARG_STRING, &a.timing_at, "other models from the Nth instruction on"},
+        {"sample", 0, NULL, ARG_FLAG, &a.sample,
+         "run MODEL in intervals only and estimate the rest (--set vm.exec.sample_period=... and kin)"},
         {"machine", 'm', "NAME", ARG_STRING, &a.machine, "machine file, by name or path [the defaults]"},
         {"policy", 'p', "NAME[:k=v,...]", ARG_STRING, &a.policy, "policy plugin with its options (quire policy list)"},
         {"native", 0, NULL, ARG_FLAG, &a.native, "on the host itself: no nested tables"},

@@ -319,6 +319,7 @@ enum x86_privilege {
     X86_N_PRIVILEGES
 };
 
+#define X86_LONG_STRING 4096u
 struct x86_cpu {
     struct x86_state state; /* first */
     /* Used by every block. */
@@ -343,6 +344,8 @@ struct x86_cpu {
     uint64_t tsc_hz;       /* of RDTSC; x86_cpu_init sets 2.4 GHz */
     uint32_t id, n_cpus;   /* initial APIC id, and of how many: for CPUID and RDPID */
     uint64_t instructions; /* retired so far, exact while x86_run() is not active */
+    ps_t kernel_ps;        /* the embedder's: time in page faults that it handled behind an access */
+    ps_t string_ps;        /* timed, warm: time of MOVS, STOS and kin of X86_LONG_STRING bytes and more */
     uint64_t forward_fs;   /* functional, warm: time of an instruction; 0: the core's own rate */
 
     /* Inside x86_run(). */

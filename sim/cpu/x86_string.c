@@ -3,6 +3,7 @@
  * so that the instruction goes on where it stopped. Long forward moves and fills go by pages, in the timed models by
  * lines. */
 #include "sim/cpu/x86_int.h"
+#include "sim/cpu/x86_window.h"
 
 #include <Zydis/Mnemonic.h>
 
@@ -80,7 +81,7 @@ static bool move_run(struct x86_cpu *cpu, const struct x86_op *op, uint64_t dst,
     return x86_load(cpu, op, src, buf, (uint32_t)*bytes) && x86_store(cpu, op, dst, buf, (uint32_t)*bytes);
 }
 
-static const struct x86_op *movs(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
+static bool movs(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
 {
     struct string s = string_of(cpu, op, n);
     for (uint64_t left = count(cpu, &s); left; left = s.is_repeated ? count(cpu, &s) : 0) {
@@ -88,7 +89,7 @@ static const struct x86_op *movs(struct x86_cpu *cpu, const struct x86_op *op, u
         uint64_t bytes = left > 1 ? run_of(cpu, &s, left, dst, src) : 0;
         bytes = bytes < LINE_BYTES ? bytes : bytes - bytes % n;
         if (bytes && !move_run(cpu, op, dst, src, &bytes))
-            return x86_stop(cpu, op);
+            return false;
         if (bytes) {
             bytes -= bytes % n;
             advance(cpu, X86_RSI, &s, (int64_t)bytes);
@@ -97,12 +98,12 @@ static const struct x86_op *movs(struct x86_cpu *cpu, const struct x86_op *op, u
             continue;
         }
         if (!x86_load(cpu, op, src, &v, n) || !x86_store(cpu, op, dst, &v, n))
-            return x86_stop(cpu, op);
+            return false;
         advance(cpu, X86_RSI, &s, s.step);
         advance(cpu, X86_RDI, &s, s.step);
         counted(cpu, &s, 1);
     }
-    return x86_next(op);
+    return true;
 }
 
 static void fill(uint8_t *to, const uint8_t pattern[LINE_BYTES], uint64_t bytes)
@@ -112,7 +113,7 @@ static void fill(uint8_t *to, const uint8_t pattern[LINE_BYTES], uint64_t bytes)
     memcpy(to, pattern, bytes);
 }
 
-static const struct x86_op *stos(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
+static bool stos(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
 {
     struct string s = string_of(cpu, op, n);
     uint8_t pattern[LINE_BYTES];
@@ -126,26 +127,26 @@ static const struct x86_op *stos(struct x86_cpu *cpu, const struct x86_op *op, u
         } else {
             bytes = bytes ? min_u64(bytes, LINE_BYTES) : n;
             if (!x86_store(cpu, op, dst, pattern, (uint32_t)bytes))
-                return x86_stop(cpu, op);
+                return false;
         }
         advance(cpu, X86_RDI, &s, s.step < 0 ? s.step : (int64_t)bytes);
         counted(cpu, &s, bytes / n);
     }
-    return x86_next(op);
+    return true;
 }
 
-static const struct x86_op *lods(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
+static bool lods(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
 {
     struct string s = string_of(cpu, op, n);
     for (uint64_t left = count(cpu, &s); left; left = s.is_repeated ? count(cpu, &s) : 0) {
         uint64_t v = 0;
         if (!x86_load(cpu, op, source(cpu, op, &s), &v, n))
-            return x86_stop(cpu, op);
+            return false;
         x86_put_gpr(cpu, 0, n, v);
         advance(cpu, X86_RSI, &s, s.step);
         counted(cpu, &s, 1);
     }
-    return x86_next(op);
+    return true;
 }
 
 /* Flags of a - b. */
@@ -163,13 +164,13 @@ static inline bool is_last(const struct x86_op *op, uint16_t f)
     return (op->flags & X86F_REP && !(f & FL_ZF)) || (op->flags & X86F_REPNE && f & FL_ZF);
 }
 
-static const struct x86_op *cmps(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
+static bool cmps(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
 {
     struct string s = string_of(cpu, op, n);
     for (uint64_t left = count(cpu, &s); left; left = s.is_repeated ? count(cpu, &s) : 0) {
         uint64_t a = 0, b = 0;
         if (!x86_load(cpu, op, source(cpu, op, &s), &a, n) || !x86_load(cpu, op, target(cpu, &s), &b, n))
-            return x86_stop(cpu, op);
+            return false;
         uint16_t f = compared(a, b, n);
         cpu->state.ax_flags = f;
         advance(cpu, X86_RSI, &s, s.step);
@@ -178,17 +179,17 @@ static const struct x86_op *cmps(struct x86_cpu *cpu, const struct x86_op *op, u
         if (is_last(op, f))
             break;
     }
-    return x86_next(op);
+    return true;
 }
 
-static const struct x86_op *scas(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
+static bool scas(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
 {
     struct string s = string_of(cpu, op, n);
     uint64_t a = x86_cut(cpu->state.gpr[X86_RAX], n);
     for (uint64_t left = count(cpu, &s); left; left = s.is_repeated ? count(cpu, &s) : 0) {
         uint64_t b = 0;
         if (!x86_load(cpu, op, target(cpu, &s), &b, n))
-            return x86_stop(cpu, op);
+            return false;
         uint16_t f = compared(a, b, n);
         cpu->state.ax_flags = f;
         advance(cpu, X86_RDI, &s, s.step);
@@ -196,25 +197,67 @@ static const struct x86_op *scas(struct x86_cpu *cpu, const struct x86_op *op, u
         if (is_last(op, f))
             break;
     }
-    return x86_next(op);
+    return true;
+}
+
+/* ---- long ones ---- */
+
+/* The program's own time so far, as the core's clock or, in model window, the front end has it. */
+static uint64_t own_ps(const struct x86_cpu *cpu)
+{
+    const struct x86_window *w = cpu->window;
+    ps_t now = cpu->core->now_ps;
+    if (cpu->timing == X86_WINDOW)
+        now = max_u64(w->dispatch_fs / 1000, w->is_open ? w->open_done_ps : 0);
+    return now - cpu->core->stats.exit_ps - cpu->kernel_ps;
+}
+
+typedef bool string_fn(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n);
+
+/* One instruction as long as thousands: its time is kept apart, for who samples. Warming prices it like model block,
+ * which is what a stream of lines through the core's buffers costs in either. */
+static __attribute__((noinline)) bool run_long(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n, string_fn *fn)
+{
+    enum x86_timing timing = cpu->timing;
+    x86_clock(cpu, op);
+    uint64_t start = own_ps(cpu);
+    if (timing == X86_WARM) {
+        cpu->timing = X86_BLOCK;
+        cpu->n_issued = UINT32_MAX; /* the clock has its instructions already */
+    }
+    bool ok = fn(cpu, op, n);
+    cpu->string_ps += own_ps(cpu) - start;
+    if (timing == X86_WARM) {
+        cpu->timing = timing;
+        cpu->n_issued = 0;
+    }
+    return ok;
+}
+
+static inline bool run_string(struct x86_cpu *cpu, const struct x86_op *op, uint32_t n, string_fn *fn)
+{
+    struct string s = string_of(cpu, op, n);
+    if (likely(!s.is_repeated || count(cpu, &s) < X86_LONG_STRING / n || cpu->timing == X86_FUNCTIONAL || !cpu->core))
+        return fn(cpu, op, n);
+    return run_long(cpu, op, n, fn);
 }
 
 #define SIZES(name)                                                                                                    \
     static X86_OP(name##b)                                                                                             \
     {                                                                                                                  \
-        return name(cpu, op, 1);                                                                                       \
+        return run_string(cpu, op, 1, name) ? x86_next(op) : x86_stop(cpu, op);                                        \
     }                                                                                                                  \
     static X86_OP(name##w)                                                                                             \
     {                                                                                                                  \
-        return name(cpu, op, 2);                                                                                       \
+        return run_string(cpu, op, 2, name) ? x86_next(op) : x86_stop(cpu, op);                                        \
     }                                                                                                                  \
     static X86_OP(name##d)                                                                                             \
     {                                                                                                                  \
-        return name(cpu, op, 4);                                                                                       \
+        return run_string(cpu, op, 4, name) ? x86_next(op) : x86_stop(cpu, op);                                        \
     }                                                                                                                  \
     static X86_OP(name##q)                                                                                             \
     {                                                                                                                  \
-        return name(cpu, op, 8);                                                                                       \
+        return run_string(cpu, op, 8, name) ? x86_next(op) : x86_stop(cpu, op);                                        \
     }
 SIZES(movs)
 SIZES(stos)

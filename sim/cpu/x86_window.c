@@ -125,6 +125,7 @@ void x86_window_loaded(struct x86_cpu *cpu)
 {
     struct x86_window *w = cpu->window;
     w->open_done_ps = max_u64(w->open_done_ps, cpu->core->last_load_ps);
+    w->open_ps = max_u64(w->open_ps, cpu->core->now_ps); /* a string instruction's next access comes behind it */
 }
 
 void x86_window_stored(struct x86_cpu *cpu)
@@ -133,6 +134,7 @@ void x86_window_stored(struct x86_cpu *cpu)
     w->open_done_ps = max_u64(w->open_done_ps, w->open_ps + cpu->core->cycle_ps);
     if (cpu->core->now_ps > w->open_ps) /* the store buffer was full: nothing behind it is allocated */
         hold(w, cpu->core->now_ps);
+    w->open_ps = max_u64(w->open_ps, cpu->core->now_ps);
 }
 
 void x86_window_settle(struct x86_cpu *cpu)

@@ -94,7 +94,6 @@ struct exec_cpu {
     uint64_t recorded; /* instructions when the last record was written */
     struct exec_wc wc[EXEC_WC];
     uint32_t wc_next;
-    ps_t fault_ps; /* in the guest kernel's page faults so far, without exits */
 };
 
 struct exec {

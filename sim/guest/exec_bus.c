@@ -3,6 +3,7 @@
  * model a page that was reached once is used directly until its translation is dropped, so the path sees (and prices)
  * the first access to a page after each of its software TLB's misses, and stores to clean pages. */
 #include "sim/cpu/x86_warm.h"
+#include "sim/cpu/x86_window.h"
 #include "sim/guest/exec_int.h"
 
 #include <string.h>
@@ -43,7 +44,9 @@ int exec_page_fault(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *
     core->now_ps += x->conf.fault_cycles * core->cycle_ps;
     x->stats.page_faults++;
     int bad = space_fault(c->space, v, gva, access, &is_present, d);
-    c->fault_ps += core->now_ps - core->stats.exit_ps - start;
+    if (c->x86.timing == X86_WINDOW)
+        x86_window_resume(&c->x86); /* the kernel begins and ends with nothing under way */
+    c->x86.kernel_ps += core->now_ps - core->stats.exit_ps - start;
     if (bad <= 0)
         return bad;
     x86_page_fault(&c->x86, gva, access & EPT_X ? X86_EXEC : access & EPT_W ? X86_WRITE : X86_READ, is_present);

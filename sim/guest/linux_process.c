@@ -440,6 +440,16 @@ static int64_t sys_arch_prctl(struct thread *t, const uint64_t a[6])
     }
 }
 
+/* A call that a real kernel refuses (EINVAL): quire's own mark, by which a program changes the timing model. */
+#define PR_QUIRE_TIMING 0x51554952u /* "QUIR" */
+
+static int64_t set_timing(struct thread *t, uint64_t timing)
+{
+    if (timing >= X86_N_TIMINGS)
+        return -EINVAL;
+    return pace_mark(t->process->x->pace, (enum x86_timing)timing) ? -EBUSY : 0;
+}
+
 static int64_t sys_prctl(struct thread *t, const uint64_t a[6])
 {
     struct linux_process *os = os_of(t);
@@ -448,6 +458,8 @@ static int64_t sys_prctl(struct thread *t, const uint64_t a[6])
         return exec_str_in(t, a[1], os->name, sizeof os->name) == -1 ? -EFAULT : 0;
     case 16: /* PR_GET_NAME */
         return exec_copy_out(t, a[1], os->name, sizeof os->name) ? -EFAULT : 0;
+    case PR_QUIRE_TIMING:
+        return set_timing(t, a[1]);
     default:
         return -EINVAL;
     }

@@ -16,6 +16,7 @@ const struct stat_desc pace_stat_desc[] = {
     {"window_instructions", STAT_COUNT, "instructions", "run in model window"},
     {"warm_instructions", STAT_COUNT, "instructions", "run in model warm"},
     {"user_ps", STAT_COUNT, "ps", "time of the program itself: without the guest's kernel, exits and waiting"},
+    {"string_ps", STAT_COUNT, "ps", "of that, in single string instructions of 4 KiB and more"},
 };
 STATS_COMPLETE(struct pace_stats, pace_stat_desc);
 
@@ -43,6 +44,7 @@ struct pace_step {
 
 struct pace_cpu {
     uint32_t phase; /* number of the one that it is in */
+    ps_t string_ps;
     uint64_t before[SAMPLE_N], sum[SAMPLE_N], start[SAMPLE_N];
 };
 
@@ -53,13 +55,15 @@ struct pace {
     uint32_t n_steps, next_step;
     enum phase kind, last_kind;
     enum x86_timing timing;
-    uint32_t phase;     /* number of it, from 1 on */
-    uint64_t end;       /* instructions of the VM at which it ends; UINT64_MAX: never */
-    ps_t switch_ps;     /* when it began */
-    int wanted;         /* a mark that has not been followed yet, or -1 */
-    uint64_t next_lead; /* sampled: where the next interval's lead begins */
-    uint64_t forward_fs;
+    uint32_t phase;      /* number of it, from 1 on */
+    uint64_t end;        /* instructions of the VM at which it ends; UINT64_MAX: never */
+    ps_t switch_ps;      /* when it began */
+    int wanted;          /* a mark that has not been followed yet, or -1 */
+    uint64_t next_lead;  /* sampled: where the next interval's lead begins */
+    uint64_t forward_fs; /* how the clock goes on while warming */
     uint64_t instructions;
+    __int128 time_fs; /* that the intervals so far stand for, for so many instructions */
+    uint64_t stood_for, measured_fs;
     struct pace_stats stats;
     struct pace_cpu *cpu;
     struct sample_interval open, *interval; /* the one that is measured; those that are done */
@@ -70,11 +74,12 @@ struct pace {
 
 /* ---- set-up ---- */
 
-static int bad_step(const char *text, struct diag *d)
+static int bad_step(const struct pace *p, const char *text, struct diag *d)
 {
     return fail(d,
-                "timing_at: found \"%.60s\", expected INSTRUCTIONS:MODEL (functional, block, window, warm), ascending",
-                text);
+                "vm %s: timing_at: found \"%.60s\", expected INSTRUCTIONS:MODEL (functional, block, window, warm), "
+                "ascending",
+                p->x->vm->name, text);
 }
 
 static int read_steps(struct pace *p, struct diag *d)
@@ -87,7 +92,7 @@ static int read_steps(struct pace *p, struct diag *d)
         uint64_t at = strtoull(s, &end, 10);
         int timing = *end == ':' ? timing_by_name(end + 1, n - (size_t)(end + 1 - s)) : -1;
         if (*s < '0' || *s > '9' || errno || timing < 0 || at <= last)
-            return bad_step(s, d);
+            return bad_step(p, s, d);
         p->step = xrealloc(p->step, (p->n_steps + 1) * sizeof *p->step);
         p->step[p->n_steps++] = (struct pace_step){at, (enum x86_timing)timing};
         last = at;
@@ -96,16 +101,16 @@ static int read_steps(struct pace *p, struct diag *d)
     return 0;
 }
 
-static int check_conf(const struct pace_conf *c, struct diag *d)
+static int check_conf(const struct pace_conf *c, const char *vm, struct diag *d)
 {
     if (!c->is_sampled)
-        return c->file[0] ? fail(d, "sample_file: found \"%.60s\" without sample = true", c->file) : 0;
+        return c->file[0] ? fail(d, "vm %s: sample_file: found \"%.60s\" without sample = true", vm, c->file) : 0;
     if (c->timing != X86_BLOCK && c->timing != X86_WINDOW)
-        return fail(d, "sample: found timing = %s, expected block or window", timing_name(c->timing));
+        return fail(d, "vm %s: sample: found timing = %s, expected block or window", vm, timing_name(c->timing));
     if (c->timing_at[0])
-        return fail(d, "sample: found timing_at = \"%.60s\" too, expected one of the two", c->timing_at);
+        return fail(d, "vm %s: sample: found timing_at = \"%.60s\" too, expected one of the two", vm, c->timing_at);
     if (c->period < c->lead + c->interval)
-        return fail(d, "sample_period: found %llu, expected at least sample_lead + sample_interval = %llu",
+        return fail(d, "vm %s: sample_period: found %llu, expected at least sample_lead + sample_interval = %llu", vm,
                     (unsigned long long)c->period, (unsigned long long)(c->lead + c->interval));
     return 0;
 }
@@ -130,7 +135,7 @@ struct pace *pace_new(struct exec *x, const struct pace_conf *conf, struct diag 
     p->timing = conf->timing;
     p->wanted = -1;
     p->cpu = xcalloc(x->vm->n_vcpus, sizeof *p->cpu);
-    if (check_conf(conf, d) || read_steps(p, d) || (conf->file[0] && out_open(&p->file, conf->file, d))) {
+    if (check_conf(conf, x->vm->name, d) || read_steps(p, d) || (conf->file[0] && out_open(&p->file, conf->file, d))) {
         pace_free(p);
         return NULL;
     }
@@ -156,7 +161,7 @@ static void counters(const struct exec_cpu *c, uint64_t n[SAMPLE_N])
     const struct cpu *cpu = vcpu_cpu(c->v);
     const struct core_cache_stats *cache = &c->x->hv->caches->core[c->v->cpu].stats;
     n[SAMPLE_INSTRUCTIONS] = c->x86.instructions;
-    n[SAMPLE_USER_PS] = cpu->core.now_ps - cpu->core.stats.exit_ps - c->fault_ps;
+    n[SAMPLE_USER_PS] = cpu->core.now_ps - cpu->core.stats.exit_ps - c->x86.kernel_ps - c->x86.string_ps;
     n[SAMPLE_STALL_PS] = cpu->core.stats.stall_ps;
     n[SAMPLE_FENCE_PS] = cpu->core.stats.fence_ps;
     n[SAMPLE_L1D_MISSES] = cache->l1d_misses;
@@ -178,6 +183,10 @@ static void emit(struct pace *p)
         p->interval = xrealloc(p->interval, p->cap_intervals * sizeof *p->interval);
     }
     p->interval[p->n_intervals++] = p->open;
+    int64_t fs = (int64_t)p->open.n[SAMPLE_USER_PS] * 1000 / (int64_t)p->open.n[SAMPLE_INSTRUCTIONS];
+    p->time_fs += (__int128)fs * p->open.stands_for;
+    p->stood_for += p->open.stands_for;
+    p->measured_fs = p->time_fs > 0 ? (uint64_t)(p->time_fs / (__int128)p->stood_for) : 0;
 }
 
 /* ---- phases ---- */
@@ -186,15 +195,11 @@ static void emit(struct pace *p)
  * for until the next one. */
 static uint64_t forward_fs(const struct pace *p)
 {
-    unsigned __int128 time = 0, n = 0;
-    for (uint32_t i = 0; i < p->n_intervals; i++) {
-        time += p->interval[i].n[SAMPLE_USER_PS];
-        n += p->interval[i].n[SAMPLE_INSTRUCTIONS];
-    }
-    uint64_t mean = n ? (uint64_t)(time * 1000 / n) : 0, left = p->next_lead - min_u64(p->next_lead, p->instructions);
-    if (!mean || mean >> 40 || !left)
+    uint64_t mean = p->measured_fs, left = p->next_lead - min_u64(p->next_lead, p->instructions);
+    if (!mean || !left)
         return 0;
-    __int128 target = (__int128)mean * (p->instructions + left), have = (__int128)p->stats.user_ps * 1000;
+    __int128 target = (__int128)mean * (p->instructions + left),
+             have = (__int128)(p->stats.user_ps - p->stats.string_ps) * 1000;
     __int128 rate = (target - have) / left;
     return rate < mean / 4 ? max_u64(mean / 4, 1) : rate > 4 * (__int128)mean ? 4 * mean : (uint64_t)rate;
 }
@@ -242,8 +247,10 @@ static void enter_sampled(struct pace *p, enum phase kind)
         p->end = p->instructions + c->interval;
         p->open = (struct sample_interval){.at = p->instructions, .at_ps = p->switch_ps};
         p->has_open = true;
+        uint64_t from = p->next_lead;
         while (p->next_lead < p->end) /* several vCPUs may have run beyond the next one's place */
             p->next_lead += c->period;
+        p->open.stands_for = p->next_lead - from;
     }
 }
 
@@ -302,10 +309,13 @@ uint64_t pace_runs(struct pace *p, struct exec_cpu *c, uint64_t allowed, ps_t *u
 {
     struct pace_cpu *pc = &p->cpu[c->v->index];
     ps_t now = vcpu_cpu(c->v)->core.now_ps;
-    if ((p->instructions >= p->end || p->wanted >= 0) && all_crossed(p))
+    for (;;) {
+        if (pc->phase != p->phase && now >= p->switch_ps)
+            cross(p, c);
+        if ((p->instructions < p->end && p->wanted < 0) || !all_crossed(p))
+            break;
         decide(p);
-    if (pc->phase != p->phase && now >= p->switch_ps)
-        cross(p, c);
+    }
     if (all_crossed(p))
         close_interval(p);
     c->x86.forward_fs = p->forward_fs;
@@ -329,6 +339,9 @@ void pace_ran(struct pace *p, struct exec_cpu *c)
     ran = after[SAMPLE_INSTRUCTIONS] - pc->before[SAMPLE_INSTRUCTIONS];
     p->instructions += ran;
     ((uint64_t *)(void *)&p->stats)[c->x86.timing] += ran;
+    p->stats.string_ps += c->x86.string_ps - pc->string_ps;
+    p->stats.user_ps += c->x86.string_ps - pc->string_ps;
+    pc->string_ps = c->x86.string_ps;
     p->stats.user_ps += after[SAMPLE_USER_PS] - pc->before[SAMPLE_USER_PS];
 }
 
@@ -350,13 +363,14 @@ int pace_finish(struct pace *p, struct diag *d)
     close_interval(p);
     if (!p->file.f)
         return 0;
-    fputs("interval,at_instruction,at_ps", p->file.f);
+    fputs("interval,at_instruction,at_ps,stands_for", p->file.f);
     for (uint32_t k = 0; k < SAMPLE_N; k++)
         fprintf(p->file.f, ",%s", sample_count_names[k]);
     fputc('\n', p->file.f);
     for (uint32_t i = 0; i < p->n_intervals; i++) {
         const struct sample_interval *s = &p->interval[i];
-        fprintf(p->file.f, "%u,%llu,%llu", i, (unsigned long long)s->at, (unsigned long long)s->at_ps);
+        fprintf(p->file.f, "%u,%llu,%llu,%llu", i, (unsigned long long)s->at, (unsigned long long)s->at_ps,
+                (unsigned long long)s->stands_for);
         for (uint32_t k = 0; k < SAMPLE_N; k++)
             fprintf(p->file.f, ",%lld", (long long)s->n[k]);
         fputc('\n', p->file.f);

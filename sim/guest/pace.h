@@ -28,7 +28,7 @@ struct pace_conf {
 
 struct pace_stats {
     uint64_t functional, block, window, warm; /* in the order of enum x86_timing */
-    uint64_t user_ps;
+    uint64_t user_ps, string_ps;
 };
 extern const struct stat_desc pace_stat_desc[];
 #define PACE_N_STATS (sizeof(struct pace_stats) / sizeof(uint64_t))

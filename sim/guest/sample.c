@@ -53,9 +53,10 @@ double sample_t(double confidence, uint32_t freedom)
 
 /* ---- ratios ---- */
 
-static double difference(uint64_t n)
+/* What interval s says of all the instructions that it stands for. */
+static double count(const struct sample_interval *s, enum sample_count k)
 {
-    return (double)(int64_t)n;
+    return (double)(int64_t)s->n[k] * (double)s->stands_for / (double)s->n[SAMPLE_INSTRUCTIONS];
 }
 
 struct sample_estimate sample_estimate(const struct sample_interval *s, uint32_t n, const struct sample_rate *r,
@@ -64,14 +65,14 @@ struct sample_estimate sample_estimate(const struct sample_interval *s, uint32_t
     struct sample_estimate e = {.n = n};
     double a = 0, b = 0, squares = 0, scale = (double)r->times / (r->in_cycles ? (double)cycle_ps : 1);
     for (uint32_t i = 0; i < n; i++) {
-        a += difference(s[i].n[r->num]);
-        b += difference(s[i].n[r->den]);
+        a += count(&s[i], r->num);
+        b += count(&s[i], r->den);
     }
     if (b <= 0)
         return e;
     e.mean = a / b * scale;
     for (uint32_t i = 0; i < n; i++) {
-        double residue = difference(s[i].n[r->num]) - a / b * difference(s[i].n[r->den]);
+        double residue = count(&s[i], r->num) - a / b * count(&s[i], r->den);
         squares += residue * residue;
     }
     if (n < 2)

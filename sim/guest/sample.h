@@ -3,9 +3,11 @@
  * (Wunderlich, Wenisch, Falsafi, Hoe: "SMARTS", ISCA 2003). Nothing here knows how the intervals were run.
  *
  * A rate is a sum over a sum, R = sum a_i / sum b_i over n intervals (cycles over instructions, misses over
- * instructions, mispredictions over branches). Its standard error is that of a ratio (Cochran, "Sampling Techniques",
- * 3rd ed., 6.4): s / (mean(b) sqrt(n)) with s^2 = sum (a_i - R b_i)^2 / (n - 1); with equal b_i that is the mean's. The
- * half width of the interval is t(confidence, n - 1) times that. */
+ * instructions, mispredictions over branches). An interval stands for the instructions from its begin to the next
+ * one's, so its counts are first multiplied by that over its own instructions; with one vCPU all have the same factor,
+ * with several they are as long as the vCPUs' quanta make them. The standard error is that of a ratio (Cochran,
+ * "Sampling Techniques", 3rd ed., 6.4): s / (mean(b) sqrt(n)) with s^2 = sum (a_i - R b_i)^2 / (n - 1); with equal b_i
+ * that is the mean's. The half width of the interval is t(confidence, n - 1) times that. */
 #ifndef QUIRE_GUEST_SAMPLE_H
 #define QUIRE_GUEST_SAMPLE_H
 
@@ -14,7 +16,7 @@
 /* What is counted in an interval. */
 enum sample_count {
     SAMPLE_INSTRUCTIONS,
-    SAMPLE_USER_PS, /* the program's own time: without the guest kernel, exits, waiting */
+    SAMPLE_USER_PS, /* the program's own time: without the guest kernel, exits, waiting, long string instructions */
     SAMPLE_STALL_PS,
     SAMPLE_FENCE_PS,
     SAMPLE_L1D_MISSES,
@@ -31,6 +33,7 @@ extern const char *const sample_count_names[SAMPLE_N];
 struct sample_interval {
     uint64_t at; /* instructions of the VM before it */
     ps_t at_ps;
+    uint64_t stands_for;  /* instructions from its begin to the next one's */
     uint64_t n[SAMPLE_N]; /* differences: may be "negative" where work of before ends in it */
 };
 
@@ -44,6 +47,10 @@ struct sample_rate {
 extern const struct sample_rate sample_rates[];
 #define SAMPLE_CPI     0u
 #define SAMPLE_N_RATES 8u
+
+/* Fewer intervals than that say too little of their own variance (the usual rule of thumb for the central limit
+ * theorem). */
+#define SAMPLE_FEW 30u
 
 struct sample_estimate {
     uint32_t n;       /* intervals */

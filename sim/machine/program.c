@@ -32,9 +32,19 @@ static void put_time(struct result *out, const struct exec *x, const char *path,
     for (uint32_t i = 0; i < x->vm->n_vcpus; i++)
         end = max_u64(end, hv->cpu[x->vm->vcpu[i].cpu].core.now_ps);
     double busy = (double)x->stats.instructions * (double)cycle / x->vm->n_vcpus;
-    double estimate = (double)end - (double)s->user_ps / x->vm->n_vcpus + cpi->mean * busy;
+    double sampled = (double)(s->user_ps - s->string_ps) / x->vm->n_vcpus;
+    double estimate = (double)end - sampled + cpi->mean * busy;
     put_count(out, path, "sample.time_ps", (uint64_t)llround(fmax(estimate, 0)));
     put_count(out, path, "sample.time_half_ps", (uint64_t)llround(cpi->half * busy));
+}
+
+/* Long string instructions are too few and too different for intervals: their time is known exactly. */
+static double string_cpi(const struct exec *x)
+{
+    ps_t cycle = vcpu_cpu(&x->vm->vcpu[0])->core.cycle_ps;
+    return x->stats.instructions
+               ? (double)pace_stats(x->pace)->string_ps / (double)cycle / (double)x->stats.instructions
+               : 0;
 }
 
 static void put_rates(struct result *out, const struct exec *x, const char *path, double confidence)
@@ -45,6 +55,7 @@ static void put_rates(struct result *out, const struct exec *x, const char *path
     char *sample = xasprintf("%s.sample", path);
     for (uint32_t i = 0; i < SAMPLE_N_RATES; i++) {
         struct sample_estimate e = sample_estimate(s, n, &sample_rates[i], cycle, confidence);
+        e.mean += i == SAMPLE_CPI ? string_cpi(x) : 0;
         put(out, sample, sample_rates[i].name, "", e.mean);
         put(out, sample, sample_rates[i].name, "_low", e.mean - e.half);
         put(out, sample, sample_rates[i].name, "_high", e.mean + e.half);
@@ -60,9 +71,12 @@ static void report_sample(struct result *out, const struct exec *x, const char *
     uint32_t n;
     const struct sample_interval *s = pace_intervals(x->pace, &n);
     struct sample_estimate cpi = sample_estimate(s, n, &sample_rates[SAMPLE_CPI], cycle, confidence);
+    double all = cpi.mean + string_cpi(x);
+    cpi.variation *= all > 0 ? cpi.mean / all : 1;
     uint64_t needed = sample_needed(&cpi, confidence, error);
     put_rates(out, x, path, confidence);
     put_time(out, x, path, &cpi);
+    cpi.mean = all;
     put(out, path, "cpi", "", cpi.mean);
     put(out, path, "sample.error", "_ratio", cpi.mean > 0 ? cpi.half / cpi.mean : 0);
     put_count(out, path, "sample.intervals", n);
