@@ -28,8 +28,9 @@ static const struct x86_op *bit(struct x86_cpu *cpu, const struct x86_op *op, en
         gva = x86_address(cpu, op);
         if (!(op->flags & X86F_IMM)) {
             uint64_t off = (uint64_t)((at >> __builtin_ctz(bits)) * (int64_t)n);
-            gva = op->flags & X86F_ADDR32 ? (uint32_t)(gva - cpu->state.gpr[op->seg] + off) + cpu->state.gpr[op->seg]
-                                          : gva + off;
+            struct x86_op there = *op;
+            there.disp += (int64_t)off;
+            gva = x86_address(cpu, &there);
         }
         struct x86_value r = x86_load_value(cpu, op, gva, n, kind != BIT_TEST);
         if (!r.ok)

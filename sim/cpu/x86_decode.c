@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From instruction bytes to operations: Zydis decodes, handlers are picked by mnemonic, form and size, flags that
  * nobody can see are not computed, and a comparison is fused with the jump behind it. */
-#include "sim/cpu/x86_int.h"
+#include "sim/cpu/x86_sys.h"
 #include "sim/cpu/x86_use.h"
 
 #include <Zydis/Zydis.h>
@@ -113,7 +113,34 @@ static uint8_t address_reg(ZydisRegister r)
                : (uint8_t)ZydisRegisterGetId(r);
 }
 
-static void memory_operand(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, uint64_t rip,
+/* What to add to an offset in that segment. */
+static uint8_t seg_addend(uint32_t mode, ZydisRegister seg)
+{
+    if (seg == ZYDIS_REGISTER_FS || seg == ZYDIS_REGISTER_GS)
+        return seg == ZYDIS_REGISTER_FS ? X86_FS_BASE : X86_GS_BASE;
+    if ((mode & X86_MODE_BITS) == X86_MODE_64 || seg == ZYDIS_REGISTER_NONE)
+        return X86_ZERO;
+    return (uint8_t)(X86_ES_BASE + ZydisRegisterGetId(seg));
+}
+
+/* The segment of an operand that is not visible: what a prefix says, or DS. */
+static uint8_t hidden_seg(uint32_t mode, const ZydisDecodedInstruction *in)
+{
+    static const struct {
+        ZydisInstructionAttributes prefix;
+        ZydisRegister seg;
+    } prefixes[] = {{ZYDIS_ATTRIB_HAS_SEGMENT_ES, ZYDIS_REGISTER_ES},
+                    {ZYDIS_ATTRIB_HAS_SEGMENT_CS, ZYDIS_REGISTER_CS},
+                    {ZYDIS_ATTRIB_HAS_SEGMENT_SS, ZYDIS_REGISTER_SS},
+                    {ZYDIS_ATTRIB_HAS_SEGMENT_FS, ZYDIS_REGISTER_FS},
+                    {ZYDIS_ATTRIB_HAS_SEGMENT_GS, ZYDIS_REGISTER_GS}};
+    for (uint32_t i = 0; i < N_ELEMS(prefixes); i++)
+        if (in->attributes & prefixes[i].prefix)
+            return seg_addend(mode, prefixes[i].seg);
+    return seg_addend(mode, ZYDIS_REGISTER_DS);
+}
+
+static void memory_operand(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, uint32_t mode, uint64_t rip,
                            struct x86_op *op)
 {
     op->flags |= X86F_MEM;
@@ -128,17 +155,18 @@ static void memory_operand(const ZydisDecodedInstruction *in, const ZydisDecoded
     }
     if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP)
         op->disp += (int64_t)(rip + in->length);
-    op->seg = o->mem.segment == ZYDIS_REGISTER_FS   ? X86_FS_BASE
-              : o->mem.segment == ZYDIS_REGISTER_GS ? X86_GS_BASE
-                                                    : X86_ZERO;
+    op->seg = seg_addend(mode, o->mem.segment);
     if (o->mem.base == ZYDIS_REGISTER_RSP || o->mem.base == ZYDIS_REGISTER_ESP || o->mem.base == ZYDIS_REGISTER_RBP ||
         o->mem.base == ZYDIS_REGISTER_EBP)
         if (op->seg == X86_ZERO)
             op->flags |= X86F_STACK;
+    if (op->seg == X86_SS_BASE)
+        op->flags |= X86F_STACK;
 }
 
 /* Sorts the visible operands into the operation. */
-static void operands(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, uint64_t rip, struct x86_op *op)
+static void operands(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, uint32_t mode, uint64_t rip,
+                     struct x86_op *op)
 {
     op->dst = op->src = X86_NO_REG;
     op->base = op->index = op->seg = X86_ZERO;
@@ -156,7 +184,7 @@ static void operands(const ZydisDecodedInstruction *in, const ZydisDecodedOperan
         case ZYDIS_OPERAND_TYPE_MEMORY:
             if (op->flags & X86F_MEM)
                 break;
-            memory_operand(in, &o[i], rip, op);
+            memory_operand(in, &o[i], mode, rip, op);
             if (i == 0)
                 op->flags |= X86F_MEM_DST;
             op->size = (uint8_t)(o[i].size > 2040 ? 255 : o[i].size / 8);
@@ -168,13 +196,16 @@ static void operands(const ZydisDecodedInstruction *in, const ZydisDecodedOperan
                 op->imm = (int32_t)o[i].imm.value.s;
             op->flags |= X86F_IMM;
             break;
+        case ZYDIS_OPERAND_TYPE_POINTER: /* of a far jump or call: x86_far.c */
+            op->disp = (int64_t)((uint64_t)o[i].ptr.segment << 32 | o[i].ptr.offset);
+            break;
         default:
             break;
         }
     }
-    if (in->attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS) &&
-        in->meta.category == ZYDIS_CATEGORY_STRINGOP)
-        op->seg = in->attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS ? X86_FS_BASE : X86_GS_BASE;
+    if (in->meta.category == ZYDIS_CATEGORY_STRINGOP || in->meta.category == ZYDIS_CATEGORY_IOSTRINGOP ||
+        (!(op->flags & X86F_MEM) && (mode & X86_MODE_BITS) != X86_MODE_64))
+        op->seg = hidden_seg(mode, in);
     if (in->mnemonic == ZYDIS_MNEMONIC_CRC32)
         op->size = (uint8_t)(o[1].size / 8);
     else if (!(op->flags & X86F_MEM))
@@ -182,6 +213,8 @@ static void operands(const ZydisDecodedInstruction *in, const ZydisDecodedOperan
             (uint8_t)((in->operand_count_visible && o[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ? o[0].size
                                                                                               : in->operand_width) /
                       8);
+    if (in->address_width == 16)
+        op->seg |= X86_SEG16;
 }
 
 static uint32_t log2_size(uint32_t bytes)
@@ -213,6 +246,7 @@ struct build {
     uint32_t n; /* operations so far */
     bool is_ended;
     uint64_t rip; /* of the instruction at hand */
+    uint32_t mode;
     struct note note[X86_BLOCK_OPS];
     struct x86_use use[X86_BLOCK_INSNS];
 };
@@ -385,7 +419,7 @@ static x86_fn *pick(const ZydisDecodedInstruction *in, const ZydisDecodedOperand
     case LEA:
         note->is_silent = true;
         op->size = (uint8_t)(o[0].size / 8);
-        op->seg = X86_ZERO;
+        op->seg = X86_ZERO | (op->seg & X86_SEG16);
         op->flags &= (uint16_t)~X86F_MEM;
         return op->size == 8 && in->address_width == 64 ? x86_op_lea_fast : x86_op_lea;
     case SETCC:
@@ -407,6 +441,104 @@ static x86_fn *pick(const ZydisDecodedInstruction *in, const ZydisDecodedOperand
         break;
     }
     return fn ? fn : pick_other(in, op);
+}
+
+/* ---- system mode, and code of 32 and 16 bits ---- */
+
+static x86_fn *pick_control(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, struct x86_op *op,
+                            uint32_t family)
+{
+    ZydisRegisterClass c[2] = {ZYDIS_REGCLASS_INVALID, ZYDIS_REGCLASS_INVALID};
+    for (uint32_t i = 0; i < (family == MOVE ? 2 : 1); i++)
+        if (o[i].type == ZYDIS_OPERAND_TYPE_REGISTER)
+            c[i] = ZydisRegisterGetClass(o[i].reg.value);
+    if (c[1] == ZYDIS_REGCLASS_SEGMENT)
+        return x86_op_mov_from_seg;
+    if (family != MOVE)
+        op->size = (uint8_t)(in->operand_width / 8);
+    if (family == PUSH)
+        return x86_op_push_seg;
+    if (family == MOVE && c[0] == ZYDIS_REGCLASS_SEGMENT && op->dst != X86_SS)
+        return x86_op_load_seg_plain;
+    op->flags |= X86F_END;
+    if (c[0] == ZYDIS_REGCLASS_SEGMENT)
+        return family == MOVE ? x86_op_load_seg : x86_op_pop_seg;
+    if (c[0] == ZYDIS_REGCLASS_CONTROL || c[1] == ZYDIS_REGCLASS_CONTROL)
+        return c[0] == ZYDIS_REGCLASS_CONTROL ? x86_op_mov_to_cr : x86_op_mov_from_cr;
+    return c[0] == ZYDIS_REGCLASS_DEBUG ? x86_op_mov_to_dr : x86_op_mov_from_dr;
+}
+
+static x86_fn *pick_far(const ZydisDecodedInstruction *in, struct x86_op *op, uint32_t family)
+{
+    op->flags |= X86F_END;
+    op->size = (uint8_t)(in->operand_width / 8);
+    return family == CALL ? x86_op_call_far : family == RET ? x86_op_ret_far : x86_op_jmp_far;
+}
+
+/* Near branches and the stack outside 64-bit mode; NULL: as in 64-bit mode. */
+static x86_fn *pick_legacy(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, struct x86_op *op,
+                           uint32_t family)
+{
+    bool is_direct = in->operand_count_visible && o[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+    uint32_t which = X86_LEGACY_N;
+    if (family == CALL)
+        which = is_direct ? X86_LEGACY_CALL : X86_LEGACY_CALL_INDIRECT;
+    else if (family == JMP && !is_direct)
+        which = X86_LEGACY_JMP_INDIRECT;
+    else if (family == RET)
+        which = X86_LEGACY_RET;
+    else if (family == PUSH || family == POP)
+        which = family == PUSH ? X86_LEGACY_PUSH : X86_LEGACY_POP;
+    if (which == X86_LEGACY_N) {
+        const struct x86_form *f = find_form(x86_legacy_forms, (uint16_t)in->mnemonic, op);
+        if (f)
+            op->size = (uint8_t)(in->operand_width / 8);
+        return f ? f->fn : NULL;
+    }
+    op->size = (uint8_t)(in->operand_width / 8);
+    op->flags |= X86F_STACK | (which <= X86_LEGACY_RET ? X86F_END : 0);
+    return x86_legacy_branch[which];
+}
+
+/* What no CPUID bit claims is no instruction. */
+static bool is_claimed(const ZydisDecodedInstruction *in)
+{
+    return in->meta.isa_ext == ZYDIS_ISA_EXT_BASE || in->meta.isa_ext == ZYDIS_ISA_EXT_LONGMODE ||
+           in->meta.isa_ext == ZYDIS_ISA_EXT_X87;
+}
+
+static bool is_sse(const ZydisDecodedInstruction *in, const struct x86_op *op)
+{
+    return op->flags & (X86F_DST_XMM | X86F_SRC_XMM) || in->mnemonic == ZYDIS_MNEMONIC_LDMXCSR ||
+           in->mnemonic == ZYDIS_MNEMONIC_STMXCSR;
+}
+
+/* What differs from a user program's 64-bit code; NULL: nothing. */
+static x86_fn *pick_system(uint32_t mode, const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o,
+                           struct x86_op *op)
+{
+    uint32_t family = picks[in->mnemonic].family;
+    x86_fn *fn = NULL;
+    if (mode & X86_MODE_NO_SSE && is_sse(in, op))
+        return x86_op_no_sse;
+    if ((family == JMP || family == CALL || family == RET) && in->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+        return pick_far(in, op, family);
+    if ((family == MOVE || family == PUSH || family == POP) && is_seg_or_control(in, o))
+        return pick_control(in, o, op, family);
+    for (uint32_t i = 0; x86_system_tables[i]; i++) {
+        const struct x86_form *f = find_form(x86_system_tables[i], (uint16_t)in->mnemonic, op);
+        if (!f)
+            continue;
+        op->flags |= f->need & X86N_END ? X86F_END : 0;
+        if (!(op->flags & X86F_IMM)) /* x86_far.c */
+            op->imm = in->operand_width;
+        if (in->mnemonic == ZYDIS_MNEMONIC_OUT)
+            op->size = (uint8_t)(o[1].size / 8);
+        return f->fn;
+    }
+    if ((mode & X86_MODE_BITS) != X86_MODE_64)
+        fn = pick_legacy(in, o, op, family);
+    return fn;
 }
 
 /* ---- building a block ---- */
@@ -452,7 +584,7 @@ static uint16_t prefix_flags(const ZydisDecodedInstruction *in)
         f |= X86F_REPNE;
     if (in->raw.rex.W)
         f |= X86F_REXW;
-    if (in->address_width == 32)
+    if (in->address_width < 64)
         f |= X86F_ADDR32;
     return f;
 }
@@ -465,6 +597,15 @@ static void end(struct build *w, uint64_t taken, uint64_t next)
     w->is_ended = true;
 }
 
+/* Outside 64-bit mode the offset in CS is cut to the operand size. */
+static uint64_t cut_target(const struct build *w, const ZydisDecodedInstruction *in, uint64_t target)
+{
+    uint64_t cs = w->b->context >> X86_MODE_SHIFT;
+    if ((w->mode & X86_MODE_BITS) == X86_MODE_64)
+        return target;
+    return (cs + ((target - cs) & (in->operand_width == 16 ? 0xffff : UINT32_MAX))) & UINT32_MAX;
+}
+
 static void add_insn(struct build *w, const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o)
 {
     struct x86_block *b = w->b;
@@ -472,11 +613,16 @@ static void add_insn(struct build *w, const ZydisDecodedInstruction *in, const Z
     struct note *note = &w->note[w->n];
     *note = (struct note){.alu = ALU_N};
     *op = (struct x86_op){.len = in->length, .at = b->n_bytes, .ordinal = b->n_insns, .flags = prefix_flags(in)};
-    operands(in, o, w->rip, op);
+    operands(in, o, w->mode, w->rip, op);
     if (in->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && (in->opcode & 0xf8) == 0xd8) /* x86_fpu.h */
         op->imm = (in->opcode & 7) << 8 | in->raw.modrm.mod << 6 | in->raw.modrm.reg << 3 | in->raw.modrm.rm |
                   (in->operand_width == 16) << 16;
-    op->fn = pick(in, o, op, note);
+    if (w->mode & X86_MODE_SYSTEM)
+        op->fn = pick_system(w->mode, in, o, op);
+    if (!op->fn)
+        op->fn = pick(in, o, op, note);
+    if (w->mode & X86_MODE_SYSTEM && op->fn == x86_op_unsupported && !is_claimed(in))
+        op->fn = x86_op_ud;
     if (in->mnemonic == ZYDIS_MNEMONIC_PAUSE && in->raw.rex.B) { /* F3 41 90 is XCHG R8, RAX */
         op->fn = x86_op_xchg;
         op->dst = 8 * X86_R8;
@@ -488,7 +634,7 @@ static void add_insn(struct build *w, const ZydisDecodedInstruction *in, const Z
     uint64_t next = w->rip + in->length, target = next;
     for (uint32_t i = 0; i < in->operand_count_visible; i++)
         if (o[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && o[i].imm.is_relative)
-            target = next + (uint64_t)o[i].imm.value.s;
+            target = cut_target(w, in, next + (uint64_t)o[i].imm.value.s);
     if (picks[in->mnemonic].family != JCC || !fuse(w, op, picks[in->mnemonic].arg))
         w->n++;
     b->n_insns++;
@@ -520,14 +666,32 @@ static void add_end(struct build *w)
     end(w, w->rip, w->rip);
 }
 
+static void decoder_of(uint32_t mode, ZydisDecoder *decoder)
+{
+    ZydisStackWidth stack = mode & X86_MODE_STACK ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16;
+    ZyanStatus status;
+    switch (mode & X86_MODE_BITS) {
+    case X86_MODE_32:
+        status = ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_32, stack);
+        break;
+    case X86_MODE_16:
+        status = ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_16, stack);
+        break;
+    default:
+        status = ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+        break;
+    }
+    CHECK(ZYAN_SUCCESS(status));
+}
+
 uint32_t x86_decode_block(struct x86_block *b, const uint8_t *bytes, uint32_t n_bytes, uint32_t n_here,
                           uint32_t max_insns)
 {
     ZydisDecoder decoder;
     ZydisDecodedInstruction in;
     ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
-    struct build w = {.b = b, .n = 1, .rip = b->rip};
-    CHECK(ZYAN_SUCCESS(ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)));
+    struct build w = {.b = b, .n = 1, .rip = b->rip, .mode = b->context & ((1u << X86_MODE_SHIFT) - 1)};
+    decoder_of(w.mode, &decoder);
     b->n_insns = b->n_bytes = 0;
     w.note[0] = (struct note){.alu = ALU_N};
     while (!w.is_ended && b->n_insns < max_insns && b->n_bytes < n_here) {

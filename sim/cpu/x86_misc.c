@@ -290,10 +290,9 @@ SIGN_TO_DX(cqo, 8)
 X86_OP(xlat)
 {
     uint64_t gva = cpu->state.gpr[X86_RBX] + R(0, uint8_t);
-    if (op->flags & X86F_ADDR32)
-        gva = (uint32_t)gva;
     uint8_t v;
-    if (!x86_load(cpu, op, gva + cpu->state.gpr[op->seg], &v, 1))
+    gva = ((gva & x86_address_mask(op)) + x86_seg_base(cpu, op)) & cpu->linear;
+    if (!x86_load(cpu, op, gva, &v, 1))
         return x86_stop(cpu, op);
     R(0, uint8_t) = v;
     return x86_next(op);
@@ -316,19 +315,15 @@ X86_OP(nop)
 
 /* ---- counted loops ---- */
 
-static inline bool counter_is_zero(const struct x86_cpu *cpu, uint32_t n)
-{
-    return !x86_cut(cpu->state.gpr[X86_RCX], n);
-}
 X86_OP(jrcxz)
 {
-    return x86_go(cpu, op, !counter_is_zero(cpu, op->flags & X86F_ADDR32 ? 4 : 8));
+    return x86_go(cpu, op, (cpu->state.gpr[X86_RCX] & x86_address_mask(op)) != 0);
 }
 static inline bool count_down(struct x86_cpu *cpu, const struct x86_op *op)
 {
-    uint32_t n = op->flags & X86F_ADDR32 ? 4 : 8;
-    x86_put_gpr(cpu, 8 * X86_RCX, n, cpu->state.gpr[X86_RCX] - 1);
-    return !counter_is_zero(cpu, n);
+    uint64_t *rcx = &cpu->state.gpr[X86_RCX], mask = x86_address_mask(op);
+    *rcx = x86_narrowed(*rcx, *rcx - 1, mask);
+    return *rcx & mask;
 }
 X86_OP(loop)
 {
@@ -396,6 +391,7 @@ const struct x86_form x86_int_forms[] = {
     F(PREFETCHWT1, nop, 0),
     F(JRCXZ, jrcxz, X86N_END),
     F(JECXZ, jrcxz, X86N_END),
+    F(JCXZ, jrcxz, X86N_END),
     F(LOOP, loop, X86N_END),
     F(LOOPE, loope, X86N_END),
     F(LOOPNE, loopne, X86N_END),

@@ -247,7 +247,7 @@ static X86_OP(pinsrw)
 static X86_OP(maskmovq)
 {
     uint64_t gva = cpu->state.gpr[X86_RDI], old, mask = 0;
-    gva = (op->flags & X86F_ADDR32 ? (uint32_t)gva : gva) + cpu->state.gpr[op->seg];
+    gva = ((gva & x86_address_mask(op)) + x86_seg_base(cpu, op)) & cpu->linear;
     if (!fpu_begin_mmx(cpu) || !x86_probe_write(cpu, op, gva, 8) || !x86_load(cpu, op, gva, &old, 8))
         return x86_stop(cpu, op);
     for (uint32_t i = 0; i < 64; i += 8)

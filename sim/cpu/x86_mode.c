@@ -38,14 +38,16 @@ void x86_refresh_rights(struct x86_cpu *cpu)
     x86_view_enter(cpu, is_user ? X86_USER : is_lifted ? X86_SUPERVISOR_AC : X86_SUPERVISOR);
 }
 
-/* Mode of the code at CS (SDM volume 3, 3.4.5). */
+/* How the code at CS decodes (SDM volume 3, 3.4.5, and table 2-2 for SSE). */
 static uint32_t mode_of(const struct x86_cpu *cpu)
 {
     const struct x86_state *s = &cpu->state;
-    uint32_t cs = s->seg[X86_CS].attributes;
+    uint32_t cs = s->seg[X86_CS].attributes, mode = X86_MODE_SYSTEM;
+    if (s->cr0 & (X86_CR0_TS | X86_CR0_EM) || !(s->cr4 & X86_CR4_OSFXSR))
+        mode |= X86_MODE_NO_SSE;
     if (s->efer & X86_EFER_LMA && cs & X86_DESC_L)
-        return X86_MODE_64 | X86_MODE_SYSTEM;
-    return (cs & X86_DESC_DB ? X86_MODE_32 : X86_MODE_16) | X86_MODE_SYSTEM |
+        return X86_MODE_64 | mode;
+    return (cs & X86_DESC_DB ? X86_MODE_32 : X86_MODE_16) | mode |
            (s->seg[X86_SS].attributes & X86_DESC_DB ? X86_MODE_STACK : 0);
 }
 
@@ -56,7 +58,7 @@ void x86_refresh(struct x86_cpu *cpu)
         return;
     uint32_t mode = mode_of(cpu);
     bool is_64bit = (mode & X86_MODE_BITS) == X86_MODE_64;
-    cpu->context = mode | (is_64bit ? 0 : s->seg[X86_CS].base << 8);
+    cpu->context = mode | (is_64bit ? 0 : s->seg[X86_CS].base << X86_MODE_SHIFT);
     cpu->linear = is_64bit ? UINT64_MAX : UINT32_MAX;
     for (uint32_t i = X86_ES; i <= X86_DS; i++)
         s->gpr[X86_ES_BASE + i] = is_64bit ? 0 : s->seg[i].base;

@@ -30,8 +30,10 @@ typedef const struct x86_op *x86_fn(struct x86_cpu *cpu, const struct x86_op *op
 #define X86_MODE_64     0u
 #define X86_MODE_32     1u
 #define X86_MODE_16     2u
-#define X86_MODE_STACK  4u /* outside 64-bit mode: the stack pointer is ESP, not SP */
-#define X86_MODE_SYSTEM 8u /* cpu->is_system */
+#define X86_MODE_STACK  4u  /* outside 64-bit mode: the stack pointer is ESP, not SP */
+#define X86_MODE_SYSTEM 8u  /* cpu->is_system */
+#define X86_MODE_NO_SSE 16u /* SSE instructions fault: CR0.TS, CR0.EM, not CR4.OSFXSR */
+#define X86_MODE_SHIFT  8u  /* the base of CS begins here */
 
 /* One decoded operation. Of the visible operands, the first is dst if it is a register; the next register is src; one
  * memory operand and one immediate (sign-extended; the second one of two is in shift's place of ENTER only) may follow.
@@ -56,7 +58,7 @@ _Static_assert(sizeof(struct x86_op) == 32, "two operations a host line");
 
 #define X86F_MEM     1u /* there is a memory operand */
 #define X86F_MEM_DST 2u /* it is the first operand */
-#define X86F_ADDR32  4u /* address size 32: the sum of base, index, disp is cut to 32 bits */
+#define X86F_ADDR32  4u /* address size 32, or 16 with X86_SEG16: the sum of base, index, disp is cut */
 #define X86F_LOCK    8u
 #define X86F_REP     16u  /* F3 */
 #define X86F_REPNE   32u  /* F2 */
@@ -123,13 +125,36 @@ const struct x86_op *x86_raise_code(struct x86_cpu *cpu, const struct x86_op *op
 #define X86_REG(cpu, offset, type)                                                                                     \
     (((struct { type v; } __attribute__((packed)) *)(void *)((uint8_t *)(cpu)->state.gpr + (offset)))->v)
 
+/* Operations with X86F_ADDR32: bit 7 of seg says that the address size is 16. */
+#define X86_SEG16 0x80u
+static inline uint32_t x86_seg(const struct x86_op *op)
+{
+    return op->seg & (X86_SEG16 - 1);
+}
+static inline uint64_t x86_seg_base(const struct x86_cpu *cpu, const struct x86_op *op)
+{
+    return cpu->state.gpr[x86_seg(op)];
+}
+/* Bits of an offset; and of pointers and counters in registers. */
+static inline uint64_t x86_address_mask(const struct x86_op *op)
+{
+    return likely(!(op->flags & X86F_ADDR32)) ? UINT64_MAX : op->seg & X86_SEG16 ? 0xffff : UINT32_MAX;
+}
+/* A register of that width takes a value: 32 bits clear the upper half, 16 keep the rest. */
+static inline uint64_t x86_narrowed(uint64_t old, uint64_t v, uint64_t mask)
+{
+    return mask == 0xffff ? (old & ~mask) | (v & mask) : v & mask;
+}
+/* The same where the address size is 32 or 16, with the segment's limit outside 64-bit mode. */
+uint64_t x86_narrow_address(const struct x86_cpu *cpu, const struct x86_op *op, uint64_t offset);
+
 /* Linear address of the memory operand. */
 static inline uint64_t x86_address(const struct x86_cpu *cpu, const struct x86_op *op)
 {
     const uint64_t *r = cpu->state.gpr;
     uint64_t a = r[op->base] + (r[op->index] << op->shift) + (uint64_t)op->disp;
     if (unlikely(op->flags & X86F_ADDR32))
-        a = (uint32_t)a;
+        return x86_narrow_address(cpu, op, a);
     return a + r[op->seg];
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The run loop: entering and leaving blocks, budgets, faults; making a processor. */
 #include "sim/base/diag.h"
-#include "sim/cpu/x86_code.h"
+#include "sim/cpu/x86_sys.h"
 #include "sim/cpu/x86_warm.h"
 #include "sim/cpu/x86_window.h"
 
@@ -217,6 +217,30 @@ static uint32_t insns_before(const struct x86_block *b, uint64_t at)
     return n;
 }
 
+/* Must every block enter by its slow way? */
+static bool must_enter_slowly(const struct x86_cpu *cpu)
+{
+    return cpu->timing != X86_FUNCTIONAL || cpu->n_breakpoints || cpu->stop_wanted ||
+           (cpu->is_system && (x86_has_event(cpu) || cpu->state.other_flags & X86_TF));
+}
+
+/* System mode, before a block: true if something is to be delivered first; else *take is how many of its instructions
+ * may run: one in the shadow of STI, and one where TF is set, which is a trap behind it. */
+static bool look_at_events(struct x86_cpu *cpu, uint64_t rip, uint32_t *take)
+{
+    struct x86_state *s = &cpu->state;
+    bool is_shadow = rip == s->shadow_rip, is_due = x86_has_event(cpu);
+    if (is_due && (!is_shadow || s->is_trap_pending)) {
+        cpu->is_event = true;
+        return true;
+    }
+    s->shadow_rip = UINT64_MAX;
+    if (is_due || s->other_flags & X86_TF)
+        *take = 1;
+    s->is_trap_pending = s->other_flags & X86_TF;
+    return false;
+}
+
 /* The budget is negative: it is used up, or every block enters here. */
 static __attribute__((noinline)) const struct x86_op *enter_slow(struct x86_cpu *cpu, const struct x86_op *op)
 {
@@ -231,11 +255,15 @@ static __attribute__((noinline)) const struct x86_op *enter_slow(struct x86_cpu 
     cpu->budget += op->imm;
     if (left <= 0 || cpu->stop_wanted)
         return leave(cpu, b->rip, X86_STOP_BUDGET);
+    if (cpu->is_system && look_at_events(cpu, b->rip, &take))
+        return leave(cpu, b->rip, X86_STOP_BUDGET);
     if (left < take)
         take = (uint32_t)left;
     if (cpu->n_breakpoints && has_breakpoint(cpu, b->rip, b->rip + b->n_bytes, &at)) {
-        if (at == b->rip && cpu->past_breakpoint != at)
+        if (at == b->rip && cpu->past_breakpoint != at) {
+            cpu->state.is_trap_pending = false;
             return leave(cpu, at, X86_STOP_BREAKPOINT);
+        }
         uint32_t before = at == b->rip ? 1 : insns_before(b, at);
         take = before && before < take ? before : take;
     }
@@ -253,6 +281,10 @@ static __attribute__((noinline)) const struct x86_op *enter_slow(struct x86_cpu 
             cpu->stop = status == X86_BUS_FAULT ? X86_STOP_FAULT : X86_STOP_BUS;
             return x86_stop(cpu, op + 1);
         }
+    }
+    if (cpu->bias && !must_enter_slowly(cpu)) {
+        cpu->budget += cpu->bias;
+        cpu->bias = 0;
     }
     return op + 1;
 }
@@ -297,6 +329,7 @@ const struct x86_op *x86_stop(struct x86_cpu *cpu, const struct x86_op *op)
         give_back(cpu, op);
     }
     cpu->fault.rip = cpu->state.rip;
+    cpu->state.is_trap_pending = false;
     return NULL;
 }
 
@@ -350,7 +383,6 @@ static int64_t functional_budget(const struct x86_cpu *cpu, ps_t until_ps)
 
 enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until_ps)
 {
-    bool is_timed = cpu->timing != X86_FUNCTIONAL;
     if (cpu->code_epoch != cpu->code->epoch) {
         x86_tlb_flush(cpu);
         cpu->code_epoch = cpu->code->epoch;
@@ -363,13 +395,16 @@ enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until
     }
     cpu->stop_wanted = false;
     cpu->past_breakpoint = cpu->state.rip;
-    cpu->bias = is_timed || cpu->n_breakpoints ? BIAS : 0;
+    cpu->is_event = false;
+    cpu->bias = must_enter_slowly(cpu) ? BIAS : 0;
     cpu->budget = cpu->granted - cpu->bias;
     cpu->n_clocked = 0;
     x86_fp_enter(cpu);
-    const struct x86_op *op = x86_find(cpu, cpu->state.rip);
-    while (op)
-        op = op->fn(cpu, op);
+    do {
+        const struct x86_op *op = x86_find(cpu, cpu->state.rip);
+        while (op)
+            op = op->fn(cpu, op);
+    } while (cpu->is_system && x86_go_on(cpu));
     x86_fp_leave(cpu);
     if (cpu->timing == X86_WINDOW) {
         x86_window_leave(cpu, UINT32_MAX);

@@ -174,7 +174,7 @@ MASK(movmskpd, _mm_movemask_pd(XMM(op->src).pd))
 static X86_OP(maskmovdqu)
 {
     uint64_t gva = cpu->state.gpr[X86_RDI];
-    gva = (op->flags & X86F_ADDR32 ? (uint32_t)gva : gva) + cpu->state.gpr[op->seg];
+    gva = ((gva & x86_address_mask(op)) + x86_seg_base(cpu, op)) & cpu->linear;
     uint8_t bytes[16];
     uint32_t mask = (uint32_t)_mm_movemask_epi8(X(op->src));
     /* Whether a mask of zeros faults is left open: it does, as on the processors that were tried. */

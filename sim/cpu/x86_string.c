@@ -16,7 +16,7 @@ struct string {
 
 static struct string string_of(const struct x86_cpu *cpu, const struct x86_op *op, uint32_t n)
 {
-    struct string s = {.mask = op->flags & X86F_ADDR32 ? UINT32_MAX : UINT64_MAX, .n = n};
+    struct string s = {.mask = x86_address_mask(op), .n = n};
     s.step = cpu->state.other_flags & X86_DF ? -(int64_t)n : (int64_t)n;
     s.is_repeated = op->flags & (X86F_REP | X86F_REPNE);
     return s;
@@ -24,26 +24,26 @@ static struct string string_of(const struct x86_cpu *cpu, const struct x86_op *o
 
 static inline uint64_t source(const struct x86_cpu *cpu, const struct x86_op *op, const struct string *s)
 {
-    return (cpu->state.gpr[X86_RSI] & s->mask) + cpu->state.gpr[op->seg];
+    return ((cpu->state.gpr[X86_RSI] & s->mask) + x86_seg_base(cpu, op)) & cpu->linear;
 }
 static inline uint64_t target(const struct x86_cpu *cpu, const struct string *s)
 {
-    return cpu->state.gpr[X86_RDI] & s->mask;
+    return ((cpu->state.gpr[X86_RDI] & s->mask) + cpu->state.gpr[X86_ES_BASE]) & cpu->linear;
 }
 static inline uint64_t count(const struct x86_cpu *cpu, const struct string *s)
 {
     return s->is_repeated ? cpu->state.gpr[X86_RCX] & s->mask : 1;
 }
 
-/* Moves a pointer by some bytes; a 32-bit one wraps and clears its upper half. */
+/* Moves a pointer by some bytes; a narrow one wraps. */
 static inline void advance(struct x86_cpu *cpu, enum x86_reg r, const struct string *s, int64_t bytes)
 {
-    cpu->state.gpr[r] = (cpu->state.gpr[r] + (uint64_t)bytes) & s->mask;
+    cpu->state.gpr[r] = x86_narrowed(cpu->state.gpr[r], cpu->state.gpr[r] + (uint64_t)bytes, s->mask);
 }
 static inline void counted(struct x86_cpu *cpu, const struct string *s, uint64_t elements)
 {
     if (s->is_repeated)
-        cpu->state.gpr[X86_RCX] = (cpu->state.gpr[X86_RCX] - elements) & s->mask;
+        cpu->state.gpr[X86_RCX] = x86_narrowed(cpu->state.gpr[X86_RCX], cpu->state.gpr[X86_RCX] - elements, s->mask);
 }
 
 /* Bytes from gva to the end of its page, or of its line in the timed models. */

@@ -5,8 +5,22 @@
 
 #include "sim/cpu/x86_int.h"
 
-extern const struct x86_form x86_control_forms[], x86_segment_forms[], x86_deliver_forms[], x86_port_forms[],
-    x86_legacy_forms[], x86_xsave_forms[];
+extern const struct x86_form x86_control_forms[], x86_msr_forms[], x86_far_forms[], x86_deliver_forms[],
+    x86_port_forms[], x86_xsave_forms[], x86_guarded_forms[];
+/* All of them; ended by NULL; searched before the others in system mode. */
+extern const struct x86_form *const x86_system_tables[];
+/* In code of 32 and 16 bits, before any other table. */
+extern const struct x86_form x86_legacy_forms[];
+enum x86_legacy {
+    X86_LEGACY_CALL,
+    X86_LEGACY_CALL_INDIRECT,
+    X86_LEGACY_JMP_INDIRECT,
+    X86_LEGACY_RET,
+    X86_LEGACY_PUSH,
+    X86_LEGACY_POP,
+    X86_LEGACY_N
+};
+extern x86_fn *const x86_legacy_branch[X86_LEGACY_N];
 
 /* ---- descriptors (SDM volume 3, 3.4.5); attributes are bits 40..55, as in struct x86_segment ---- */
 
@@ -29,6 +43,80 @@ struct x86_descriptor {
     uint64_t at;     /* where it lies */
     struct x86_segment seg;
 };
+
+/* ---- x86_segment.c; false: cpu->fault is set. ext: bit 0 of error codes, an event of outside ---- */
+
+struct x86_segment x86_unpack_segment(uint16_t selector, uint64_t raw);
+/* The descriptor, from its table; outside the table: the vector with the selector. */
+bool x86_read_descriptor(struct x86_cpu *cpu, uint16_t selector, enum x86_vector vector, uint32_t ext,
+                         struct x86_descriptor *d);
+/* Sets bits of its type (accessed, busy) in the table and in d. */
+bool x86_mark_descriptor(struct x86_cpu *cpu, struct x86_descriptor *d, uint32_t type_bits);
+/* MOV, POP, LxS of ES, SS, DS, FS, GS. */
+bool x86_load_segment(struct x86_cpu *cpu, enum x86_seg seg, uint16_t selector);
+/* Of the new stack at cpl; the vector is that of a selector that will not do. */
+bool x86_check_stack_segment(struct x86_cpu *cpu, uint16_t selector, uint32_t cpl, enum x86_vector vector, uint32_t ext,
+                             struct x86_descriptor *d);
+/* It is a code segment that the mode can have; neither privilege nor presence. */
+bool x86_check_code_segment(struct x86_cpu *cpu, uint16_t selector, uint32_t ext, struct x86_descriptor *d);
+/* After a return outwards: data segments that the new level may not have become null. */
+void x86_hide_segments(struct x86_cpu *cpu);
+/* CS and CPL, and what follows from them. */
+void x86_put_code_segment(struct x86_cpu *cpu, struct x86_segment seg, uint32_t cpl);
+/* Linear address of offset in a code segment. */
+bool x86_target(struct x86_cpu *cpu, const struct x86_segment *cs, uint64_t offset, uint32_t ext, uint64_t *rip);
+
+/* Where a far transfer goes. */
+struct x86_far {
+    struct x86_segment cs;
+    uint64_t rip; /* linear */
+    uint32_t cpl;
+};
+/* Of JMP and CALL: a code segment; of RET and IRET; the stack that those find with it. */
+bool x86_far_target(struct x86_cpu *cpu, uint16_t selector, uint64_t offset, struct x86_far *f);
+bool x86_return_target(struct x86_cpu *cpu, uint16_t selector, uint64_t offset, struct x86_far *f);
+bool x86_return_stack(struct x86_cpu *cpu, uint16_t selector, const struct x86_far *f, struct x86_segment *ss);
+
+/* ---- x86_legacy.c: the stack as the mode has it ---- */
+
+bool x86_push(struct x86_cpu *cpu, const struct x86_op *op, uint64_t v, uint32_t n);
+/* n bytes, so many above the top; the stack pointer stays. */
+bool x86_peek(struct x86_cpu *cpu, const struct x86_op *op, uint32_t above, uint32_t n, uint64_t *v);
+void x86_move_stack(struct x86_cpu *cpu, int64_t bytes);
+
+/* ---- x86_deliver.c ---- */
+
+struct x86_event {
+    uint8_t vector;
+    bool is_soft;     /* INT n, INT3, INTO: the gate's DPL counts */
+    bool is_external; /* EXT of error codes: an exception or an interrupt */
+    bool is_fault;    /* RF is set in the image of the flags */
+    bool has_code;
+    uint32_t code;
+    uint64_t rip; /* linear: where the handler returns to */
+};
+/* Enters the handler. False: it could not, and cpu->fault says why; nothing of the state has changed. */
+bool x86_deliver(struct x86_cpu *cpu, const struct x86_event *e);
+/* The run has ended with cpu->stop and, of a fault, cpu->fault; system mode. True: it goes on at state.rip. */
+bool x86_go_on(struct x86_cpu *cpu);
+
+/* ---- picked by the decoder: x86_control.c, x86_far.c, x86_legacy.c ---- */
+
+X86_OP(load_seg);       /* ends its block: SS */
+X86_OP(load_seg_plain); /* does not */
+X86_OP(push_seg);
+X86_OP(pop_seg);
+X86_OP(jmp_far);
+X86_OP(call_far);
+X86_OP(ret_far);
+X86_OP(popf_system);
+X86_OP(no_sse); /* #NM or #UD by CR0 and CR4 */
+X86_OP(mov_to_cr);
+X86_OP(mov_from_cr);
+X86_OP(mov_to_dr);
+X86_OP(mov_from_dr);
+/* SGDT, SIDT, SLDT, STR, SMSW are #GP here: CR4.UMIP. */
+bool x86_is_hidden(const struct x86_cpu *cpu);
 
 /* ---- x86_mode.c ---- */
 
@@ -77,11 +165,13 @@ static inline uint64_t x86_behind(const struct x86_cpu *cpu, const struct x86_op
 /* A linear address of code as the guest sees it: without the base of CS. In 64-bit mode that base is 0. */
 static inline uint64_t x86_offset(const struct x86_cpu *cpu, uint64_t rip)
 {
-    return (rip - (cpu->context >> 8)) & cpu->linear;
+    return (rip - (cpu->context >> X86_MODE_SHIFT)) & cpu->linear;
 }
 /* Goes on behind an operation that ended its block and may have changed what the next one needs. */
 const struct x86_op *x86_done(struct x86_cpu *cpu, const struct x86_op *op);
 /* cpu->fault = that fault, of the operation or of the processor; false, for the caller to return. */
 bool x86_refuse(struct x86_cpu *cpu, enum x86_vector vector, uint32_t code);
+/* The same without an error code. */
+bool x86_refuse_plain(struct x86_cpu *cpu, enum x86_vector vector);
 
 #endif

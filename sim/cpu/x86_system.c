@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* CPUID, the time-stamp counter, SYSCALL and software interrupts, FS and GS, flushes and fences, what is no
  * instruction. */
-#include "sim/cpu/x86_int.h"
+#include "sim/cpu/x86_sys.h"
 
 #include "sim/cache/cache.h"
 #include "sim/cpu/x86_window.h"
@@ -91,10 +91,60 @@ static struct cpuid cpuid(const struct x86_cpu *cpu, uint32_t leaf, uint32_t sub
     }
 }
 
+/* What a kernel sees besides. CPUID.1 ECX: PCID XSAVE OSXSAVE; EDX: DE PSE MSR PAE HTT; 6 EAX: ARAT; 7.0 EBX: SMEP
+ * INVPCID SMAP; ECX: UMIP; EDX: ARCH_CAPABILITIES. */
+#define SYSTEM_1_ECX   (1u << 17 | 1u << 26)
+#define SYSTEM_OSXSAVE (1u << 27)
+#define SYSTEM_1_EDX   (1u << 2 | 1u << 3 | 1u << 5 | 1u << 6)
+#define SYSTEM_HTT     (1u << 28)
+#define SYSTEM_TSC_DL  (1u << 24) /* of the platform's ECX */
+#define SYSTEM_7_EBX   (1u << 7 | 1u << 10 | 1u << 20)
+#define SYSTEM_7_ECX   (1u << 2)
+#define SYSTEM_7_EDX   (1u << 29)
+#define XSAVE_BYTES    576u /* legacy region and header */
+
+/* Leaf B: one thread a core, all cores in one package. */
+static struct cpuid topology_leaf(const struct x86_cpu *cpu, uint32_t sub)
+{
+    uint32_t n = cpu->n_cpus ? cpu->n_cpus : 1, bits = n > 1 ? 32 - (uint32_t)__builtin_clz(n - 1) : 0;
+    if (sub == 0)
+        return (struct cpuid){0, 1, 1 << 8, cpu->id};
+    if (sub == 1)
+        return (struct cpuid){bits, n, 1 | 2 << 8, cpu->id};
+    return (struct cpuid){0, 0, sub & 0xff, cpu->id};
+}
+
+static struct cpuid cpuid_system(const struct x86_cpu *cpu, uint32_t leaf, uint32_t sub)
+{
+    struct cpuid r = cpuid(cpu, leaf, sub);
+    switch (leaf) {
+    case 1:
+        r.c |= SYSTEM_1_ECX | (cpu->state.cr4 & X86_CR4_OSXSAVE ? SYSTEM_OSXSAVE : 0) | cpu->platform_ecx;
+        r.d |= SYSTEM_1_EDX | (cpu->n_cpus > 1 ? SYSTEM_HTT : 0) | cpu->platform_edx;
+        return r;
+    case 6: /* the APIC's timer never stops */
+        return (struct cpuid){cpu->platform_ecx & SYSTEM_TSC_DL ? 1u << 2 : 0, 0, 0, 0};
+    case 7:
+        if (sub)
+            return r;
+        r.b |= SYSTEM_7_EBX;
+        r.c |= SYSTEM_7_ECX;
+        r.d |= SYSTEM_7_EDX;
+        return r;
+    case 0xb:
+        return topology_leaf(cpu, sub);
+    case 0xd:
+        return sub ? (struct cpuid){0} : (struct cpuid){3, XSAVE_BYTES, XSAVE_BYTES, 0};
+    default:
+        return r;
+    }
+}
+
 X86_OP(cpuid)
 {
     uint64_t *g = cpu->state.gpr;
-    struct cpuid r = cpuid(cpu, (uint32_t)g[X86_RAX], (uint32_t)g[X86_RCX]);
+    uint32_t leaf = (uint32_t)g[X86_RAX], sub = (uint32_t)g[X86_RCX];
+    struct cpuid r = cpu->is_system ? cpuid_system(cpu, leaf, sub) : cpuid(cpu, leaf, sub);
     g[X86_RAX] = r.a;
     g[X86_RBX] = r.b;
     g[X86_RCX] = r.c;
@@ -138,6 +188,19 @@ X86_OP(rdpid)
 {
     R(op->dst, uint64_t) = (uint32_t)cpu->state.tsc_aux;
     return x86_next(op);
+}
+/* In system mode the level may forbid reading the counter. */
+static inline bool hides_time(const struct x86_cpu *cpu)
+{
+    return cpu->state.cr4 & X86_CR4_TSD && cpu->state.cpl;
+}
+X86_OP(rdtsc_system)
+{
+    return hides_time(cpu) ? x86_raise(cpu, op, X86_GP) : x86_op_rdtsc(cpu, op);
+}
+X86_OP(rdtscp_system)
+{
+    return hides_time(cpu) ? x86_raise(cpu, op, X86_GP) : x86_op_rdtscp(cpu, op);
 }
 X86_OP(pause)
 {
@@ -234,6 +297,16 @@ X86_OP(rdgsbase)
     x86_put_gpr(cpu, op->dst, op->size, cpu->state.gpr[X86_GS_BASE]);
     return x86_next(op);
 }
+/* In system mode the kernel says whether there are such instructions. */
+#define BASE_SYSTEM(name)                                                                                              \
+    X86_OP(name##_system)                                                                                              \
+    {                                                                                                                  \
+        return cpu->state.cr4 & X86_CR4_FSGSBASE ? x86_op_##name(cpu, op) : x86_raise(cpu, op, X86_UD);                \
+    }
+BASE_SYSTEM(rdfsbase)
+BASE_SYSTEM(rdgsbase)
+BASE_SYSTEM(wrfsbase)
+BASE_SYSTEM(wrgsbase)
 /* MOV r/m, Sreg: a register gets the selector zero-extended, memory 16 bits. */
 X86_OP(mov_from_seg)
 {
@@ -304,6 +377,13 @@ X86_OP(lfence)
     {                                                                                                                  \
         ZYDIS_MNEMONIC_##name, x86_op_##fn, need                                                                       \
     }
+const struct x86_form x86_guarded_forms[] = {
+    F(RDTSC, rdtsc_system, 0),       F(RDTSCP, rdtscp_system, 0),
+    F(RDFSBASE, rdfsbase_system, 0), F(RDGSBASE, rdgsbase_system, 0),
+    F(WRFSBASE, wrfsbase_system, 0), F(WRGSBASE, wrgsbase_system, 0),
+    F(POPF, popf_system, X86N_END),  F(POPFD, popf_system, X86N_END),
+    F(POPFQ, popf_system, X86N_END), {0, NULL, 0},
+};
 const struct x86_form x86_system_forms[] = {
     F(CPUID, cpuid, 0),
     F(RDTSC, rdtsc, 0),
