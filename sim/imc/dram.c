@@ -73,7 +73,7 @@ static void set_timing(struct dram_timing *t, const struct dram_conf *c)
     t->rrd_l = t->rrd_l < t->rrd_s ? t->rrd_s : t->rrd_l;
 }
 
-void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32_t n_channels)
+void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32_t n_controllers)
 {
     memset(d, 0, sizeof *d);
     set_timing(&d->t, c);
@@ -89,7 +89,7 @@ void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32
     d->near_bits = d->column_bits < 2 ? d->column_bits : 2;
     d->newest = (DRAM_ORIGIN >> 6) + DRAM_WORDS - 3; /* time 0 is not late */
     for (uint32_t r = 0; r < d->n_ranks; r++)
-        d->phase[r] = d->refresh[r] = d->t.refi * (r * n_channels + index) / (d->n_ranks * n_channels);
+        d->phase[r] = d->refresh[r] = d->t.refi * (r * n_controllers + index) / (d->n_ranks * n_controllers);
 }
 
 /* From the lowest bit on: four lines of a row, so that a visit to a row is worth its activate; one bit of the bank

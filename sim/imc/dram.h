@@ -10,7 +10,8 @@
  * Writes wait in a queue; from the high watermark on, a batch down to the low one takes a stretch of the bus, rank by
  * rank, with the turn-arounds before (read to write) and after (tWTR) it. Reads do not look into the queue.
  *
- * Refresh: every tREFI a rank is busy for tRFC, ranks and channels in turn; rows are closed for it.
+ * Refresh: every tREFI a rank is busy for tRFC, ranks and controllers in turn; rows are closed for it. The channels of
+ * a controller refresh together: a stream over all of them then waits once, not once a channel.
  *
  * All this is timing "command". Timing "bank" is several times as fast to simulate and knows less: a bank's row and
  * when it is next free, the bus, and write batches as a stretch of the bus; requests are served in the order of the
@@ -120,8 +121,8 @@ struct dram {
 
 /* What is wrong with the parameters, or NULL. */
 const char *dram_conf_error(const struct dram_conf *c);
-/* index of n_channels: their refreshes take turns. The parameters are sound. */
-void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32_t n_channels);
+/* index of n_controllers: their refreshes take turns. The parameters are sound. */
+void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32_t n_controllers);
 
 /* Bank and row of a line of the channel; column: its place in the row, or NULL. A bijection. */
 struct dram_place dram_locate(const struct dram *d, uint64_t line, uint32_t *column);

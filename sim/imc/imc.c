@@ -49,7 +49,7 @@ const struct conf_key imc_keys[] = {
      "gap on the data bus between bursts of two ranks (two clocks, for the preamble)"},
     {"t_refi", CONF_TIME, K(dram.t_refi_ps), "7.8us", 0, PS_PER_MS, NULL, "refresh period of a rank; 0us: no refresh"},
     {"t_rfc", CONF_TIME, K(dram.t_rfc_ps), "350ns", 0, PS_PER_US, NULL, "duration of a refresh (8 Gb)"},
-    {"write_queue", CONF_UINT, K(dram.write_queue), "56", 1, DRAM_MAX_WRITES, NULL, "DRAM write queue slots a channel"},
+    {"write_queue", CONF_UINT, K(dram.write_queue), "38", 1, DRAM_MAX_WRITES, NULL, "DRAM write queue slots a channel"},
     {"write_high", CONF_UINT, K(dram.write_high), "32", 1, DRAM_MAX_WRITES, NULL,
      "occupancy that starts a write batch"},
     {"write_low", CONF_UINT, K(dram.write_low), "16", 0, DRAM_MAX_WRITES, NULL,
@@ -110,7 +110,7 @@ int imc_init(struct node_imc *n, const struct imc_conf *conf, const struct nvdim
     n->chan = xaligned(64, n->n_chans * sizeof *n->chan);
     n->imc = xcalloc(conf->n_imcs, sizeof *n->imc);
     for (uint32_t c = 0; c < n->n_chans; c++) {
-        dram_init(&n->chan[c].dram, &conf->dram, c, n->n_chans);
+        dram_init(&n->chan[c].dram, &conf->dram, c / (uint32_t)conf->n_channels, (uint32_t)conf->n_imcs);
         nvdimm_init(&n->chan[c].module, pmem);
         if (pmem->kind != NVDIMM_NONE)
             n->chan[c].wpq = xcalloc(imc_wpq_ring(conf), sizeof(struct wpq_entry));

@@ -262,7 +262,7 @@ int measure_cxl(struct validate *v)
         const char *key;
         ps_t port_ps;
     } devices[] = {
-        {"72.a", 50 * PS_PER_NS}, {"72.b", 62 * PS_PER_NS}, {"72.c", 78 * PS_PER_NS}, {"72.d", 140 * PS_PER_NS}};
+        {"72.a", 46 * PS_PER_NS}, {"72.b", 58 * PS_PER_NS}, {"72.c", 74 * PS_PER_NS}, {"72.d", 136 * PS_PER_NS}};
     uint32_t node = (uint32_t)v->conf.numa.n_nodes;
     struct machine_conf conf = v->conf;
     if (!conf.cxl.devices)

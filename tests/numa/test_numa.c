@@ -73,10 +73,25 @@ Test(link, any_order_of_arrival_fills_the_link_and_no_more)
             cr_assert(done > t);
             end = max_u64(end, done);
         }
+        end = max_u64(end, link_send(&l, true, PS_PER_US));
         ps_t carried = l.stats.lines * l.line_ps + l.stats.messages * l.message_ps;
         cr_assert(end >= carried, "faster than the link");
         cr_assert(end <= carried * 5 / 4 + PS_PER_US / 10, "%lu for %lu", (unsigned long)end, (unsigned long)carried);
     }
+}
+
+/* Requests have a channel of their own: they do not queue behind data, but data waits for their room. */
+Test(link, a_message_passes_waiting_lines)
+{
+    struct numa_link l;
+    link_init(&l, 20800000000, 8);
+    for (uint32_t i = 0; i < 100; i++)
+        link_send(&l, true, PS_PER_US);
+    for (uint32_t i = 0; i < 50; i++)
+        cr_expect_eq(link_send(&l, false, PS_PER_US), PS_PER_US + l.message_ps);
+    ps_t last = link_send(&l, true, PS_PER_US), least = PS_PER_US + 101 * l.line_ps + 50 * l.message_ps;
+    cr_expect(last >= least - l.slice_ps && last <= least + 2 * l.slice_ps, "%lu, expected %lu", (unsigned long)last,
+              (unsigned long)least);
 }
 
 Test(link, a_late_caller_finds_the_gap_before)
