@@ -123,7 +123,8 @@ static struct cpuid cpuid_system(const struct x86_cpu *cpu, uint32_t leaf, uint3
         r.d |= SYSTEM_1_EDX | (cpu->n_cpus > 1 ? SYSTEM_HTT : 0) | cpu->platform_edx;
         return r;
     case 6: /* the APIC's timer never stops */
-        return (struct cpuid){cpu->platform_ecx & SYSTEM_TSC_DL ? 1u << 2 : 0, 0, 0, 0};
+        r.a = cpu->platform_ecx & SYSTEM_TSC_DL ? 1u << 2 : 0;
+        return r;
     case 7:
         if (sub)
             return r;
@@ -134,7 +135,9 @@ static struct cpuid cpuid_system(const struct x86_cpu *cpu, uint32_t leaf, uint3
     case 0xb:
         return topology_leaf(cpu, sub);
     case 0xd:
-        return sub ? (struct cpuid){0} : (struct cpuid){3, XSAVE_BYTES, XSAVE_BYTES, 0};
+        if (sub)
+            return (struct cpuid){0};
+        return (struct cpuid){3, XSAVE_BYTES, XSAVE_BYTES, 0};
     default:
         return r;
     }
