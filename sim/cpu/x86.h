@@ -187,8 +187,9 @@ struct x86_state {
     uint8_t cpl;
     /* System mode. */
     bool is_nmi_pending, is_nmi_blocked;
-    bool is_trap_pending; /* an instruction that began with TF is done: #DB */
-    uint64_t shadow_rip;  /* no interrupt before the instruction here: behind STI, MOV SS; ~0: none */
+    uint32_t trap_dr6;   /* #DB is due behind the last instruction: bits of DR6 */
+    uint64_t shadow_rip; /* no interrupt before the instruction here: behind STI, MOV SS; ~0: none */
+    uint64_t resume_rip; /* no instruction breakpoint here: IRET had RF; ~0: none */
 };
 
 struct x86_fault {
@@ -304,12 +305,17 @@ struct x86_jump {
     const struct x86_op *op;
 };
 /* What is remembered for one privilege. */
+#define X86_USED 512u
 struct x86_view {
     struct x86_tlb_entry tlb[X86_TLB_ENTRIES];
     struct x86_jump jump[X86_JUMP_ENTRIES];
     uint64_t hpa[X86_TLB_ENTRIES]; /* of each entry */
     uint64_t context;              /* that the jumps are of */
-    bool is_used;                  /* since it was emptied */
+    /* Since it was emptied: slots that were filled, more than fit counted only; pages that blocks begin on, by their
+     * low bits. */
+    uint32_t n_tlb_used, n_jumps_used;
+    uint16_t tlb_used[X86_USED], jumps_used[X86_USED];
+    uint64_t jump_pages[64];
 };
 
 enum x86_privilege {
@@ -378,6 +384,7 @@ struct x86_cpu {
     uint64_t linear;                     /* bits of a linear address */
     uint32_t privilege;                  /* which view is in use */
     struct x86_view *view[X86_N_PRIVILEGES];
+    struct x86_undo *undo; /* of the instruction that runs, where SSE exceptions are unmasked */
 };
 
 /* Decoded code of one host-physical memory. max_bytes bounds its host memory (0: 64 MiB). */

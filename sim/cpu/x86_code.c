@@ -268,11 +268,6 @@ static bool fill(struct x86_cpu *cpu, struct x86_block *b, uint64_t rip, uint32_
     return true;
 }
 
-static void remember(struct x86_cpu *cpu, const struct x86_block *b)
-{
-    cpu->jump[x86_jump_slot(b->rip)] = (struct x86_jump){b->rip, b->op};
-}
-
 /* Is the second page of a block still where it was? */
 static bool same_pages(struct x86_cpu *cpu, const struct x86_block *b)
 {
@@ -289,7 +284,7 @@ const struct x86_op *x86_find_slow(struct x86_cpu *cpu, uint64_t rip)
     uint64_t hpa = page.hpa + IN_PAGE(rip);
     for (struct x86_block *b = c->hash[hash_of(hpa, rip)]; b; b = b->hash_next)
         if (b->hpa == hpa && b->rip == rip && b->context == cpu->context && same_pages(cpu, b)) {
-            remember(cpu, b);
+            x86_remember(cpu, b->rip, b->op);
             return b->op;
         }
     if (c->arena_used + BLOCK_MAX > c->arena_bytes)
@@ -305,7 +300,7 @@ const struct x86_op *x86_find_slow(struct x86_cpu *cpu, uint64_t rip)
     enlist(cpu, b, PAGE_OF(b->hpa));
     if (b->hpa2 && b->hpa2 != PAGE_OF(b->hpa))
         enlist(cpu, b, b->hpa2);
-    remember(cpu, b);
+    x86_remember(cpu, b->rip, b->op);
     return b->op;
 }
 

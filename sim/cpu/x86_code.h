@@ -90,6 +90,8 @@ void x86_clock(struct x86_cpu *cpu, const struct x86_op *op);
 /* Exec translation of the page of rip; NULL after a fault or stop. */
 bool x86_exec_page(struct x86_cpu *cpu, uint64_t rip, struct x86_page *page);
 void x86_drop_write(struct x86_cpu *cpu, uint64_t hpa);
+/* Where the block at rip starts, for the jumps of this privilege. */
+void x86_remember(struct x86_cpu *cpu, uint64_t rip, const struct x86_op *op);
 struct x86_view *x86_view_new(void);
 /* From now on accesses are of that privilege, code is of cpu->context. */
 void x86_view_enter(struct x86_cpu *cpu, uint32_t privilege);

@@ -214,6 +214,8 @@ X86_OP(mov_to_dr)
     cpu->state.dr[n] = n == 6   ? (v & DR6_FLAGS) | DR6_ONES
                        : n == 7 ? ((v & ~(uint64_t)DR7_ZEROS) | DR7_ONES) & UINT32_MAX
                                 : v;
+    x86_tlb_flush(cpu); /* watched pages are not in the software TLB */
+    x86_watch_events(cpu);
     return x86_done(cpu, op);
 }
 

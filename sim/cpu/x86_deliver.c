@@ -142,7 +142,7 @@ static void enter_handler(struct x86_cpu *cpu, const struct x86_far *f, const st
     s->gpr[X86_RSP] = k->sp;
     s->rip = f->rip;
     s->other_flags &= ~cleared;
-    s->is_trap_pending = false;
+    s->trap_dr6 = 0;
     s->shadow_rip = UINT64_MAX;
     x86_put_code_segment(cpu, f->cs, f->cpl);
 }
@@ -249,8 +249,8 @@ static bool deliver_event(struct x86_cpu *cpu)
 {
     struct x86_state *s = &cpu->state;
     struct x86_event e = {.is_external = true, .rip = s->rip};
-    if (s->is_trap_pending) {
-        s->dr[6] |= 1u << 14; /* BS */
+    if (s->trap_dr6) {
+        s->dr[6] |= s->trap_dr6;
         cpu->fault = (struct x86_fault){.vector = X86_DB, .rip = s->rip};
         return deliver_fault(cpu, true);
     }
@@ -392,6 +392,7 @@ static X86_OP(iret)
     }
     x86_set_rflags(cpu, (x86_rflags(cpu) & ~(uint64_t)mask & ~(uint64_t)X86_RF) | (r.flags & mask & ~(uint64_t)X86_RF));
     s->is_nmi_blocked = false;
+    s->resume_rip = r.flags & mask & X86_RF ? r.far.rip : UINT64_MAX;
     x86_put_code_segment(cpu, r.far.cs, r.far.cpl);
     if (is_outer)
         x86_hide_segments(cpu);

@@ -2,6 +2,7 @@
 /* x87 control, and storing and loading its state: FNSTENV, FNSAVE, FXSAVE and their opposites (SDM volume 1, 8.1.10 and
  * 10.5.1). The selectors FCS and FDS are stored as 0, as on processors that deprecate them. */
 #include "sim/cpu/x86_fpu.h"
+#include "sim/cpu/x86_sys.h"
 
 #include <xmmintrin.h>
 
@@ -251,7 +252,7 @@ static X86_OP(fxsave)
         return x86_stop(cpu, op);
     return x86_next(op);
 }
-static X86_OP(fxrstor)
+X86_OP(fxrstor)
 {
     uint8_t image[512];
     uint64_t gva = x86_address(cpu, op);

@@ -2,7 +2,7 @@
 /* Memory of the x86-64 processor, off the fast path: misses of the software TLB, accesses across pages and lines, pages
  * without direct access, stores into decoded code, and everything in the timed models. */
 #include "sim/base/diag.h"
-#include "sim/cpu/x86_code.h"
+#include "sim/cpu/x86_sys.h"
 #include "sim/cpu/x86_warm.h"
 #include "sim/cpu/x86_window.h"
 
@@ -22,28 +22,64 @@ static inline uint32_t tlb_slot(uint64_t gva)
 
 /* ---- the software TLB ---- */
 
+static void forget_jump(struct x86_view *v, uint32_t slot)
+{
+    v->jump[slot] = (struct x86_jump){slot == 0, NULL}; /* slot 0 is where 0 would be looked for, and not 1 */
+}
+
 static void forget_jumps(struct x86_view *v)
 {
-    for (uint32_t i = 0; i < X86_JUMP_ENTRIES; i++)
-        v->jump[i] = (struct x86_jump){0, NULL};
-    v->jump[0].rip = 1; /* slot 0 is the one where 0 would be looked for; 1 is not */
+    bool is_known = v->n_jumps_used <= X86_USED;
+    for (uint32_t i = 0; i < (is_known ? v->n_jumps_used : X86_JUMP_ENTRIES); i++)
+        forget_jump(v, is_known ? v->jumps_used[i] : i);
+    v->n_jumps_used = 0;
+    memset(v->jump_pages, 0, sizeof v->jump_pages);
+}
+
+static void forget_pages(struct x86_view *v)
+{
+    bool is_known = v->n_tlb_used <= X86_USED;
+    for (uint32_t i = 0; i < (is_known ? v->n_tlb_used : X86_TLB_ENTRIES); i++)
+        v->tlb[is_known ? v->tlb_used[i] : i] = (struct x86_tlb_entry){1, 1, 1, 0};
+    v->n_tlb_used = 0;
+}
+
+static inline uint64_t *page_word(struct x86_view *v, uint64_t gva)
+{
+    return &v->jump_pages[gva >> (PAGE_SHIFT + 6) & 63];
+}
+static inline bool may_begin_on(struct x86_view *v, uint64_t gva)
+{
+    return *page_word(v, gva) >> (gva >> PAGE_SHIFT & 63) & 1;
+}
+
+void x86_remember(struct x86_cpu *cpu, uint64_t rip, const struct x86_op *op)
+{
+    struct x86_view *v = cpu->view[cpu->privilege];
+    uint32_t slot = x86_jump_slot(rip);
+    if (v->n_jumps_used < X86_USED)
+        v->jumps_used[v->n_jumps_used] = (uint16_t)slot;
+    v->n_jumps_used += v->n_jumps_used <= X86_USED;
+    *page_word(v, rip) |= 1ull << (rip >> PAGE_SHIFT & 63);
+    v->jump[slot] = (struct x86_jump){rip, op};
 }
 
 struct x86_view *x86_view_new(void)
 {
     struct x86_view *v = xaligned(64, sizeof *v);
-    v->is_used = true;
+    v->n_tlb_used = v->n_jumps_used = X86_USED + 1;
+    forget_pages(v);
+    forget_jumps(v);
     return v;
 }
 
 void x86_view_enter(struct x86_cpu *cpu, uint32_t privilege)
 {
     struct x86_view *v = cpu->view[privilege];
-    if (v->context != cpu->context) {
+    if (v->context != cpu->context && !cpu->is_implicit) {
         forget_jumps(v);
         v->context = cpu->context;
     }
-    v->is_used = true;
     if (cpu->warm && cpu->privilege != privilege)
         x86_warm_flush(cpu->warm);
     cpu->privilege = privilege;
@@ -54,37 +90,38 @@ void x86_view_enter(struct x86_cpu *cpu, uint32_t privilege)
 
 void x86_tlb_flush(struct x86_cpu *cpu)
 {
-    for (uint32_t k = 0; k < X86_N_PRIVILEGES; k++) {
-        struct x86_view *v = cpu->view[k];
-        if (!v || !v->is_used)
-            continue;
-        for (uint32_t i = 0; i < X86_TLB_ENTRIES; i++)
-            v->tlb[i] = (struct x86_tlb_entry){1, 1, 1, 0};
-        forget_jumps(v);
-        v->is_used = k == cpu->privilege;
-    }
+    for (uint32_t k = 0; k < X86_N_PRIVILEGES; k++)
+        if (cpu->view[k]) {
+            forget_pages(cpu->view[k]);
+            forget_jumps(cpu->view[k]);
+        }
     if (cpu->warm)
         x86_warm_flush(cpu->warm);
     cpu->last_fetch = UINT64_MAX;
 }
 
-void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t gva)
+/* Jumps to the page of gva, and to the page before: a block that begins there may reach into it. */
+static void forget_jumps_to(struct x86_view *v, uint64_t gva)
 {
     uint64_t page = PAGE_OF(gva);
+    if (!may_begin_on(v, page) && !may_begin_on(v, page - PAGE_BYTES))
+        return;
+    for (uint32_t i = 0; i < X86_JUMP_ENTRIES; i++) {
+        const struct x86_jump *j = &v->jump[i];
+        if (j->op && (PAGE_OF(j->rip) == page || PAGE_OF(j->rip) == page - PAGE_BYTES))
+            forget_jump(v, i);
+    }
+}
+
+void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t gva)
+{
     if (cpu->warm)
         x86_warm_flush(cpu->warm);
-    for (uint32_t k = 0; k < X86_N_PRIVILEGES; k++) {
-        struct x86_view *v = cpu->view[k];
-        if (!v || !v->is_used)
-            continue;
-        v->tlb[tlb_slot(gva)] = (struct x86_tlb_entry){1, 1, 1, 0};
-        for (uint32_t i = 0; i < X86_JUMP_ENTRIES; i++) {
-            struct x86_jump *j = &v->jump[i];
-            /* A block that begins on the page before may reach into this one. */
-            if (j->op && (PAGE_OF(j->rip) == page || PAGE_OF(j->rip) == page - PAGE_BYTES))
-                *j = (struct x86_jump){i == 0, NULL};
+    for (uint32_t k = 0; k < X86_N_PRIVILEGES; k++)
+        if (cpu->view[k]) {
+            cpu->view[k]->tlb[tlb_slot(gva)] = (struct x86_tlb_entry){1, 1, 1, 0};
+            forget_jumps_to(cpu->view[k], gva);
         }
-    }
 }
 
 void x86_tlb_flush_all(struct x86_code *code)
@@ -96,7 +133,7 @@ void x86_drop_write(struct x86_cpu *cpu, uint64_t hpa)
 {
     for (uint32_t k = 0; k < X86_N_PRIVILEGES; k++) {
         struct x86_view *v = cpu->view[k];
-        for (uint32_t i = 0; v && v->is_used && i < X86_TLB_ENTRIES; i++)
+        for (uint32_t i = 0; v && i < X86_TLB_ENTRIES; i++)
             if (v->hpa[i] == hpa)
                 v->tlb[i].write = 1;
     }
@@ -147,17 +184,24 @@ bool x86_unaligned(struct x86_cpu *cpu)
 static bool map_page(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, struct x86_page *page)
 {
     *page = (struct x86_page){0};
+    uint32_t mxcsr = x86_fp_keep();
     enum x86_bus_status status = cpu->bus->page(cpu, gva, access, page);
+    x86_fp_give(mxcsr);
     if (status != X86_BUS_OK)
         return refused(cpu, status);
     struct x86_tlb_entry *e = &cpu->tlb[tlb_slot(gva)];
+    struct x86_view *v = cpu->view[cpu->privilege];
     uint64_t tag = PAGE_OF(gva);
     uintptr_t addend = (uintptr_t)page->host - tag;
-    if (!page->host)
+    if (!page->host || (cpu->is_system && access != X86_EXEC && x86_watches_page(cpu, gva)))
         return true;
     if (cpu->hpa[tlb_slot(gva)] != page->hpa || e->addend != addend ||
-        (e->read != tag && e->write != tag && e->exec != tag))
+        (e->read != tag && e->write != tag && e->exec != tag)) {
         *e = (struct x86_tlb_entry){1, 1, 1, addend};
+        if (v->n_tlb_used < X86_USED)
+            v->tlb_used[v->n_tlb_used] = (uint16_t)tlb_slot(gva);
+        v->n_tlb_used += v->n_tlb_used <= X86_USED;
+    }
     cpu->hpa[tlb_slot(gva)] = page->hpa;
     if (access == X86_EXEC)
         e->exec = tag;
@@ -221,7 +265,9 @@ static bool bus_load(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva,
     for (uint32_t done = 0; done < len;) {
         uint32_t n = LINE_BYTES - ((gva + done) & (LINE_BYTES - 1));
         n = n < len - done ? n : len - done;
+        uint32_t mxcsr = x86_fp_keep();
         enum x86_bus_status status = cpu->bus->load(cpu, gva + done, (uint8_t *)buf + done, n, w);
+        x86_fp_give(mxcsr);
         if (status != X86_BUS_OK)
             return refused(cpu, status);
         done += n;
@@ -253,7 +299,9 @@ static bool bus_store(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva
     for (uint32_t done = 0; done < len;) {
         uint32_t n = LINE_BYTES - ((gva + done) & (LINE_BYTES - 1));
         n = n < len - done ? n : len - done;
+        uint32_t mxcsr = x86_fp_keep();
         enum x86_bus_status status = fn(cpu, gva + done, (const uint8_t *)buf + done, n);
+        x86_fp_give(mxcsr);
         if (status != X86_BUS_OK)
             return refused(cpu, status);
         if (cpu->timing == X86_WINDOW)
@@ -282,6 +330,8 @@ static bool load_page(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva
     }
     if (unlikely(!is_canonical(gva) || !is_canonical(gva + len - 1)))
         return bad_address(cpu, op);
+    if (unlikely(cpu->is_system && cpu->state.dr[7] & 0xff))
+        x86_watched(cpu, gva, len, w);
     bool ok;
     if (cpu->timing == X86_WARM && warmed(cpu, x86_warm_load(cpu, op, gva, buf, len), &ok))
         return ok;
@@ -305,6 +355,8 @@ static bool store_page(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gv
     }
     if (unlikely(!is_canonical(gva) || !is_canonical(gva + len - 1)))
         return bad_address(cpu, op);
+    if (unlikely(cpu->is_system && cpu->state.dr[7] & 0xff))
+        x86_watched(cpu, gva, len, true);
     bool ok;
     if (cpu->timing == X86_WARM && warmed(cpu, x86_warm_store(cpu, op, gva, buf, len), &ok))
         return ok;
@@ -421,7 +473,9 @@ bool x86_flush_line(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, 
         x86_issue(cpu, op);
         wait_for_address(cpu, op);
     }
+    uint32_t mxcsr = x86_fp_keep();
     enum x86_bus_status status = cpu->bus->flush(cpu, gva, flush_op);
+    x86_fp_give(mxcsr);
     if (cpu->timing == X86_WINDOW)
         x86_window_stored(cpu);
     return status == X86_BUS_OK ? true : refused(cpu, status);

@@ -140,8 +140,9 @@ void x86_reset(struct x86_cpu *cpu)
     s->dr[6] = 0xffff0ff0;
     s->dr[7] = 0x400;
     s->cpl = 0;
-    s->is_nmi_pending = s->is_nmi_blocked = s->is_trap_pending = false;
-    s->shadow_rip = UINT64_MAX;
+    s->is_nmi_pending = s->is_nmi_blocked = false;
+    s->trap_dr6 = 0;
+    s->shadow_rip = s->resume_rip = UINT64_MAX;
     x86_set_rflags(cpu, 2);
     s->rip = 0xfffffff0;
     x86_changed(cpu);
@@ -156,6 +157,8 @@ void x86_system_init(struct x86_cpu *cpu)
     for (uint32_t i = 0; i < X86_N_PRIVILEGES; i++)
         if (!cpu->view[i])
             cpu->view[i] = x86_view_new();
+    if (!cpu->undo)
+        cpu->undo = x86_undo_new();
     s->cr0 = X86_CR0_CD | X86_CR0_NW;
     s->xcr0 = 1;
     x86_fp_reset(cpu);
@@ -183,12 +186,12 @@ static bool is_nmi_due(const struct x86_cpu *cpu)
 
 bool x86_has_event(const struct x86_cpu *cpu)
 {
-    return cpu->state.is_trap_pending || is_nmi_due(cpu) || (cpu->is_interrupt && cpu->state.other_flags & X86_IF);
+    return cpu->state.trap_dr6 || is_nmi_due(cpu) || (cpu->is_interrupt && cpu->state.other_flags & X86_IF);
 }
 
 void x86_watch_events(struct x86_cpu *cpu)
 {
-    if (cpu->is_system && (x86_has_event(cpu) || cpu->state.other_flags & X86_TF))
+    if (cpu->is_system && (x86_has_event(cpu) || x86_steps(cpu)))
         x86_enter_slowly(cpu);
 }
 

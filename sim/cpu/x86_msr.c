@@ -13,6 +13,7 @@ enum msr_index {
     MSR_TSC_ADJUST = 0x3b,
     MSR_BIOS_SIGN_ID = 0x8b,
     MSR_PLATFORM_INFO = 0xce,
+    MSR_ARCH_CAPABILITIES = 0x10a,
     MSR_SYSENTER_CS = 0x174,
     MSR_SYSENTER_ESP = 0x175,
     MSR_SYSENTER_EIP = 0x176,
@@ -29,8 +30,14 @@ enum msr_index {
     MSR_TSC_AUX = 0xc0000103,
 };
 
+/* Nothing is executed speculatively: RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO,
+ * FBSDP_NO, PSDP_NO, PBRSB_NO, GDS_NO, RFDS_NO (SDM volume 4, table 2-2, IA32_ARCH_CAPABILITIES). */
+#define NOT_VULNERABLE                                                                                                 \
+    (1u << 0 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 8 | 1u << 13 | 1u << 14 | 1u << 15 | 1u << 24 |           \
+     1u << 26 | 1u << 27)
+
 /* What a write must satisfy. */
-enum check { ANY, CANONICAL, LOW_32, PAT, READ_ONLY };
+enum check { ANY, CANONICAL, LOW_32, PAT };
 
 #define S(field) offsetof(struct x86_state, field)
 static const struct {
@@ -138,6 +145,9 @@ static enum x86_bus_status read_msr(struct x86_cpu *cpu, uint32_t index, uint64_
     case MSR_PLATFORM_INFO: /* bits 15:8: the ratio of the TSC to 100 MHz */
         *v = (cpu->tsc_hz / 100000000 & 0xff) << 8;
         return X86_BUS_OK;
+    case MSR_ARCH_CAPABILITIES:
+        *v = NOT_VULNERABLE;
+        return X86_BUS_OK;
     default:
         return cpu->bus->msr_read ? cpu->bus->msr_read(cpu, index, v) : X86_BUS_FAULT;
     }
@@ -166,6 +176,7 @@ static enum x86_bus_status write_msr(struct x86_cpu *cpu, uint32_t index, uint64
         return X86_BUS_OK;
     case MSR_FEATURE_CONTROL:
     case MSR_PLATFORM_INFO:
+    case MSR_ARCH_CAPABILITIES:
         return X86_BUS_FAULT;
     default:
         return cpu->bus->msr_write ? cpu->bus->msr_write(cpu, index, v) : X86_BUS_FAULT;

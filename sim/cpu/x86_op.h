@@ -22,6 +22,7 @@
 #include "sim/cpu/x86.h"
 
 #include <string.h>
+#include <xmmintrin.h>
 
 typedef const struct x86_op *x86_fn(struct x86_cpu *cpu, const struct x86_op *op);
 
@@ -97,6 +98,16 @@ extern const struct x86_form *const x86_tables[]; /* x86_tables.c, ended by NULL
  * that is called). */
 void x86_fp_enter(struct x86_cpu *cpu);
 void x86_fp_leave(struct x86_cpu *cpu);
+/* Around a bus member: what the simulator computes in floating point does not show in the guest's flags. */
+static inline uint32_t x86_fp_keep(void)
+{
+    return _mm_getcsr();
+}
+static inline void x86_fp_give(uint32_t mxcsr)
+{
+    if (unlikely(_mm_getcsr() != mxcsr))
+        _mm_setcsr(mxcsr);
+}
 /* FNINIT, and MXCSR = 1f80. */
 void x86_fp_reset(struct x86_cpu *cpu);
 

@@ -23,7 +23,7 @@ void x86_cpu_init(struct x86_cpu *cpu, struct x86_code *code, const struct x86_b
     cpu->n_cpus = 1;
     cpu->code_epoch = code->epoch;
     cpu->linear = UINT64_MAX;
-    cpu->state.shadow_rip = UINT64_MAX;
+    cpu->state.shadow_rip = cpu->state.resume_rip = UINT64_MAX;
     cpu->view[X86_USER] = x86_view_new();
     x86_view_enter(cpu, X86_USER);
     x86_tlb_flush(cpu);
@@ -46,6 +46,7 @@ void x86_cpu_fini(struct x86_cpu *cpu)
 {
     for (uint32_t i = 0; i < X86_N_PRIVILEGES; i++)
         free(cpu->view[i]);
+    free(cpu->undo);
     free(cpu->window);
     free(cpu->warm);
     memset(cpu, 0, sizeof *cpu);
@@ -180,7 +181,9 @@ static enum x86_bus_status timed_entry(struct x86_cpu *cpu, const struct x86_blo
     for (uint64_t line = b->rip >> LINE_SHIFT; line <= last; line++) {
         if (line == cpu->last_fetch)
             continue;
+        uint32_t mxcsr = x86_fp_keep();
         enum x86_bus_status status = cpu->bus->fetch(cpu, line << LINE_SHIFT);
+        x86_fp_give(mxcsr);
         if (status != X86_BUS_OK)
             return status;
         if (cpu->timing == X86_WINDOW)
@@ -221,24 +224,24 @@ static uint32_t insns_before(const struct x86_block *b, uint64_t at)
 static bool must_enter_slowly(const struct x86_cpu *cpu)
 {
     return cpu->timing != X86_FUNCTIONAL || cpu->n_breakpoints || cpu->stop_wanted ||
-           (cpu->is_system && (x86_has_event(cpu) || cpu->state.other_flags & X86_TF));
+           (cpu->is_system && (x86_has_event(cpu) || x86_steps(cpu)));
 }
 
-/* System mode, before a block: true if something is to be delivered first; else *take is how many of its instructions
- * may run: one in the shadow of STI, and one where TF is set, which is a trap behind it. */
-static bool look_at_events(struct x86_cpu *cpu, uint64_t rip, uint32_t *take)
+/* System mode, before a block: false if something is to be delivered first, an event or cpu->fault; else *take is how
+ * many of its instructions may run: one in the shadow of STI, and one at a time where that is asked for. */
+static bool look_at_events(struct x86_cpu *cpu, const struct x86_block *b, uint32_t *take)
 {
     struct x86_state *s = &cpu->state;
-    bool is_shadow = rip == s->shadow_rip, is_due = x86_has_event(cpu);
-    if (is_due && (!is_shadow || s->is_trap_pending)) {
+    bool is_shadow = b->rip == s->shadow_rip, is_due = x86_has_event(cpu);
+    if (is_due && (!is_shadow || s->trap_dr6)) {
         cpu->is_event = true;
-        return true;
+        leave(cpu, b->rip, X86_STOP_BUDGET);
+        return false;
     }
     s->shadow_rip = UINT64_MAX;
-    if (is_due || s->other_flags & X86_TF)
+    if (is_due)
         *take = 1;
-    s->is_trap_pending = s->other_flags & X86_TF;
-    return false;
+    return x86_step(cpu, b, take);
 }
 
 /* The budget is negative: it is used up, or every block enters here. */
@@ -253,15 +256,17 @@ static __attribute__((noinline)) const struct x86_op *enter_slow(struct x86_cpu 
     if (cpu->timing != X86_FUNCTIONAL && cpu->core && cpu->until_ps && cpu->core->now_ps >= cpu->until_ps)
         left = 0;
     cpu->budget += op->imm;
+    if (cpu->is_system && x86_sse_faulted(cpu))
+        return NULL;
     if (left <= 0 || cpu->stop_wanted)
         return leave(cpu, b->rip, X86_STOP_BUDGET);
-    if (cpu->is_system && look_at_events(cpu, b->rip, &take))
-        return leave(cpu, b->rip, X86_STOP_BUDGET);
+    if (cpu->is_system && !look_at_events(cpu, b, &take))
+        return NULL;
     if (left < take)
         take = (uint32_t)left;
     if (cpu->n_breakpoints && has_breakpoint(cpu, b->rip, b->rip + b->n_bytes, &at)) {
         if (at == b->rip && cpu->past_breakpoint != at) {
-            cpu->state.is_trap_pending = false;
+            cpu->state.trap_dr6 = 0;
             return leave(cpu, at, X86_STOP_BREAKPOINT);
         }
         uint32_t before = at == b->rip ? 1 : insns_before(b, at);
@@ -329,7 +334,7 @@ const struct x86_op *x86_stop(struct x86_cpu *cpu, const struct x86_op *op)
         give_back(cpu, op);
     }
     cpu->fault.rip = cpu->state.rip;
-    cpu->state.is_trap_pending = false;
+    cpu->state.trap_dr6 = 0;
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* SSE floating point: the host's own instruction under the guest's MXCSR (sim/cpu/x86_fp.c). */
 #include "sim/cpu/x86_sse.h"
+#include "sim/cpu/x86_sys.h"
 
 #define XMM(n) (cpu->state.xmm[n])
 
@@ -345,7 +346,7 @@ static X86_OP(stmxcsr)
         return x86_stop(cpu, op);
     return x86_next(op);
 }
-static X86_OP(ldmxcsr)
+X86_OP(ldmxcsr)
 {
     uint32_t v;
     if (!x86_load(cpu, op, x86_address(cpu, op), &v, 4))

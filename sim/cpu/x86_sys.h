@@ -118,6 +118,28 @@ X86_OP(mov_from_dr);
 /* SGDT, SIDT, SLDT, STR, SMSW are #GP here: CR4.UMIP. */
 bool x86_is_hidden(const struct x86_cpu *cpu);
 
+/* ---- x86_step.c ---- */
+
+#define X86_DR6_BS (1u << 14) /* single step */
+
+struct x86_undo *x86_undo_new(void);
+/* Do instructions run one at a time: TF, breakpoints, unmasked SSE exceptions? */
+bool x86_steps(const struct x86_cpu *cpu);
+/* Before a block: *take becomes 1 where they do. False: a breakpoint, in cpu->fault. */
+bool x86_step(struct x86_cpu *cpu, const struct x86_block *b, uint32_t *take);
+/* Did the last instruction raise an unmasked SSE exception? Then it is undone, and the exception in cpu->fault. */
+bool x86_sse_faulted(struct x86_cpu *cpu);
+/* Data breakpoints: any at all; on the page of gva; an access that may hit some. */
+bool x86_watches_data(const struct x86_cpu *cpu);
+bool x86_watches_page(const struct x86_cpu *cpu, uint64_t gva);
+void x86_watched(struct x86_cpu *cpu, uint64_t gva, uint32_t len, bool is_write);
+X86_OP(ldmxcsr);
+X86_OP(fxrstor);
+X86_OP(xrstor);
+X86_OP(ldmxcsr_system);
+X86_OP(fxrstor_system);
+X86_OP(xrstor_system);
+
 /* ---- x86_mode.c ---- */
 
 /* What follows from the state is made anew: mode, rights, views, bases. Nothing is flushed. */

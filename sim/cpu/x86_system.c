@@ -381,11 +381,19 @@ X86_OP(lfence)
         ZYDIS_MNEMONIC_##name, x86_op_##fn, need                                                                       \
     }
 const struct x86_form x86_guarded_forms[] = {
-    F(RDTSC, rdtsc_system, 0),       F(RDTSCP, rdtscp_system, 0),
-    F(RDFSBASE, rdfsbase_system, 0), F(RDGSBASE, rdgsbase_system, 0),
-    F(WRFSBASE, wrfsbase_system, 0), F(WRGSBASE, wrgsbase_system, 0),
-    F(POPF, popf_system, X86N_END),  F(POPFD, popf_system, X86N_END),
-    F(POPFQ, popf_system, X86N_END), {0, NULL, 0},
+    F(LDMXCSR, ldmxcsr_system, X86N_END),
+    F(FXRSTOR, fxrstor_system, X86N_END),
+    F(FXRSTOR64, fxrstor_system, X86N_END),
+    F(RDTSC, rdtsc_system, 0),
+    F(RDTSCP, rdtscp_system, 0),
+    F(RDFSBASE, rdfsbase_system, 0),
+    F(RDGSBASE, rdgsbase_system, 0),
+    F(WRFSBASE, wrfsbase_system, 0),
+    F(WRGSBASE, wrgsbase_system, 0),
+    F(POPF, popf_system, X86N_END),
+    F(POPFD, popf_system, X86N_END),
+    F(POPFQ, popf_system, X86N_END),
+    {0, NULL, 0},
 };
 const struct x86_form x86_system_forms[] = {
     F(CPUID, cpuid, 0),

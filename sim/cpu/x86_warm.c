@@ -52,7 +52,9 @@ static enum x86_bus_status reach(struct x86_cpu *cpu, const struct x86_op *op, u
         return X86_BUS_OK;
     if (op)
         x86_clock(cpu, op);
+    uint32_t mxcsr = x86_fp_keep();
     enum x86_bus_status status = cpu->bus->warm(cpu, gva, write ? X86_WRITE : X86_READ, page);
+    x86_fp_give(mxcsr);
     if (status != X86_BUS_OK || !page->host)
         return status;
     page->is_writable &= !x86_code_on_page(cpu->code, page->hpa);
@@ -123,7 +125,9 @@ static enum x86_bus_status fetch(struct x86_cpu *cpu, const struct x86_block *b,
     if (!cpu->bus->warm)
         return X86_BUS_OK;
     x86_clock(cpu, b->op);
+    uint32_t mxcsr = x86_fp_keep();
     enum x86_bus_status status = cpu->bus->warm(cpu, line << LINE_SHIFT, X86_EXEC, &page);
+    x86_fp_give(mxcsr);
     if (status == X86_BUS_OK)
         remember(e, w->l1i, line << LINE_SHIFT, &page);
     return status;

@@ -77,7 +77,7 @@ static bool restore(struct x86_cpu *cpu, bool is_64bit, const uint8_t *from, uin
     return true;
 }
 
-static X86_OP(xrstor)
+X86_OP(xrstor)
 {
     uint8_t image[LEGACY + HEADER];
     uint64_t gva = x86_address(cpu, op), header[3];
@@ -89,7 +89,7 @@ static X86_OP(xrstor)
         return x86_raise(cpu, op, X86_GP);
     if (!restore(cpu, op->flags & X86F_REXW, image, requested(cpu), header[0]))
         return x86_stop(cpu, op);
-    return x86_done(cpu, op);
+    return x86_next(op);
 }
 
 static X86_OP(xgetbv)
@@ -123,8 +123,8 @@ static X86_OP(xsetbv)
 const struct x86_form x86_xsave_forms[] = {
     F(XSAVE, xsave, 0),
     F(XSAVE64, xsave, 0),
-    F(XRSTOR, xrstor, X86N_END),
-    F(XRSTOR64, xrstor, X86N_END),
+    F(XRSTOR, xrstor_system, X86N_END),
+    F(XRSTOR64, xrstor_system, X86N_END),
     F(XGETBV, xgetbv, 0),
     F(XSETBV, xsetbv, 0),
     {0, NULL, 0},
