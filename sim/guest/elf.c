@@ -71,16 +71,17 @@ static int add_segment(struct elf *e, const GElf_Phdr *p, uint32_t i, struct dia
     if (p->p_filesz > p->p_memsz)
         return fail(d, "%s: segment %u: found %llu bytes in the file for %llu in memory", e->path, i,
                     (unsigned long long)p->p_filesz, memsz);
-    if (memsz > MAX_VADDR || vaddr > MAX_VADDR - memsz)
+    if (!e->pvh_entry && (memsz > MAX_VADDR || vaddr > MAX_VADDR - memsz))
         return fail(d, "%s: segment %u: found addresses %llx..%llx, expected them below %llx", e->path, i, vaddr,
                     vaddr + memsz, MAX_VADDR);
     if (e->n_segments == ELF_MAX_SEGMENTS)
         return fail(d, "%s: more than %u segments", e->path, ELF_MAX_SEGMENTS);
     const struct elf_segment *last = e->n_segments ? &e->segment[e->n_segments - 1] : NULL;
-    if (last && p->p_vaddr < last->vaddr + last->mem_bytes)
+    if (!e->pvh_entry && last && p->p_vaddr < last->vaddr + last->mem_bytes)
         return fail(d, "%s: segment %u at %llx: found it below the end %llx of the one before", e->path, i, vaddr,
                     (unsigned long long)(last->vaddr + last->mem_bytes));
     e->segment[e->n_segments++] = (struct elf_segment){.vaddr = p->p_vaddr,
+                                                       .paddr = p->p_paddr,
                                                        .mem_bytes = p->p_memsz,
                                                        .offset = p->p_offset,
                                                        .file_bytes = p->p_filesz,
@@ -115,6 +116,11 @@ static int read_segments(struct elf *e, Elf *f, const GElf_Ehdr *h, struct diag 
 {
     bool is_dynamic = false;
     e->n_phdr = h->e_phnum;
+    for (uint32_t i = 0; i < h->e_phnum; i++) { /* first: what kind of program it is */
+        GElf_Phdr p;
+        if (gelf_getphdr(f, (int)i, &p) && p.p_type == PT_NOTE)
+            read_notes(e, &p);
+    }
     for (uint32_t i = 0; i < h->e_phnum; i++) {
         GElf_Phdr p;
         if (!gelf_getphdr(f, (int)i, &p))
@@ -122,8 +128,6 @@ static int read_segments(struct elf *e, Elf *f, const GElf_Ehdr *h, struct diag 
         is_dynamic |= p.p_type == PT_INTERP;
         if (p.p_type == PT_LOAD && add_segment(e, &p, i, d))
             return -1;
-        if (p.p_type == PT_NOTE)
-            read_notes(e, &p);
     }
     if (is_dynamic)
         return fail(d, "%s: needs a dynamic linker, expected a static program: link it with -static", e->path);

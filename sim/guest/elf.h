@@ -8,6 +8,7 @@
 
 struct elf_segment {
     uint64_t vaddr, mem_bytes;   /* in memory */
+    uint64_t paddr;              /* where a program for the bare machine wants it */
     uint64_t offset, file_bytes; /* in the file; the rest of mem_bytes is zero */
     bool read, write, exec;
 };
@@ -25,7 +26,8 @@ struct elf {
     uint64_t entry, phdr_vaddr; /* phdr_vaddr 0: the program headers are in no segment */
     uint32_t n_phdr;
     uint32_t n_segments;
-    struct elf_segment segment[ELF_MAX_SEGMENTS]; /* in order of vaddr, not overlapping */
+    struct elf_segment
+        segment[ELF_MAX_SEGMENTS]; /* in order of vaddr, not overlapping; as in the file with a PVH note */
     uint64_t pvh_entry; /* of a PVH note (Xen's XEN_ELFNOTE_PHYS32_ENTRY), 0: none: a kernel or bare-metal program */
     uint64_t base;      /* where it was loaded, set by who loads it; 0 unless is_pie */
     uint32_t n_symbols;

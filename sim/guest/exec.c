@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "sim/guest/bare.h"
 #include "sim/guest/exec_debug.h"
 #include "sim/guest/exec_gdb.h"
 #include "sim/guest/exec_int.h"
@@ -110,7 +111,14 @@ static void freed(struct vm *vm, uint64_t hpa)
     x86_code_written(x->code, hpa, PAGE_BYTES);
 }
 
-const struct guest_ops exec_ops = {.page_fault = exec_page_fault, .run = exec_run, .flushed = flushed};
+static int device(struct vcpu *v, uint64_t gpa, bool is_table, struct diag *d)
+{
+    struct exec *x = v->vm->guest;
+    return x->bare ? bare_device(&x->cpu[v->index], gpa, is_table, d) : 0;
+}
+
+const struct guest_ops exec_ops = {
+    .page_fault = exec_page_fault, .device = device, .run = exec_run, .flushed = flushed};
 
 /* ---- set-up ---- */
 
@@ -127,10 +135,12 @@ static void cpu_new(struct exec *x, uint32_t i)
     v->space.levels = 4;
     if (x->conf.is_native)
         v->space.ept = NULL;
-    x86_cpu_init(&c->x86, x->code, &exec_bus, c, &vcpu_cpu(v)->core);
+    x86_cpu_init(&c->x86, x->code, x->bare ? &bare_bus : &exec_bus, c, &vcpu_cpu(v)->core);
     c->x86.id = i;
     c->x86.n_cpus = x->vm->n_vcpus;
     c->x86.tsc_hz = vcpu_cpu(v)->core.conf.hz;
+    if (x->bare)
+        bare_cpu_init(x->bare, c);
     x86_set_timing(&c->x86, x->conf.pace.timing);
 }
 
@@ -178,6 +188,9 @@ char **exec_words(const char *text, uint32_t *n)
 
 struct exec *exec_new(struct hv *hv, const struct vm_setup *setup, const struct exec_conf *conf, struct diag *d)
 {
+    struct elf *image = NULL;
+    if (bare_find(conf, setup, &image, d) < 0)
+        return NULL;
     struct exec *x = xcalloc(1, sizeof *x);
     struct vm_setup s = *setup;
     uint32_t before = hv->n_vms;
@@ -188,8 +201,11 @@ struct exec *exec_new(struct hv *hv, const struct vm_setup *setup, const struct 
     x->first_wake_ps = UINT64_MAX;
     s.ops = &exec_ops;
     s.guest = x;
+    if (image)
+        s.bytes = bare_vm_bytes(setup->bytes, setup->pmem_bytes);
     x->vm = hv_vm_new(hv, &s, d);
     if (!x->vm) {
+        elf_free(image);
         if (hv->n_vms == before) /* else the machine owns what there is, and frees it */
             exec_free(x);
         return NULL;
@@ -199,6 +215,8 @@ struct exec *exec_new(struct hv *hv, const struct vm_setup *setup, const struct 
     x->pool.changed = changed;
     x->pool.freed = freed;
     x->code = x86_code_new(0);
+    if (image)
+        x->bare = bare_new(x, image, setup->bytes);
     x->cpu = xcalloc(s.n_vcpus, sizeof *x->cpu);
     for (uint32_t i = 0; i < s.n_vcpus; i++)
         cpu_new(x, i);
@@ -212,6 +230,8 @@ int exec_finish(struct exec *x, struct diag *d)
 {
     for (uint32_t i = 0; i < x->vm->n_vcpus; i++)
         x->stats.instructions += x->cpu[i].x86.instructions;
+    if (x->bare)
+        bare_finish(x->bare);
     if (x->conf.console && x->os)
         linux_report(x, stderr);
     int bad = x->record ? trace_writer_finish(x->record, d) : 0;
@@ -239,6 +259,8 @@ void exec_free(struct exec *x)
         process_free(x->process[0]);
     if (x->os)
         linux_fini(x);
+    if (x->bare)
+        bare_free(x->bare);
     for (uint32_t i = 0; x->cpu && i < x->vm->n_vcpus; i++)
         x86_cpu_fini(&x->cpu[i].x86);
     free(x->cpu);

@@ -14,6 +14,7 @@
 #include "sim/hv/hv.h"
 #include "sim/trace/trace.h"
 
+struct bare;
 struct exec;
 struct thread;
 
@@ -44,6 +45,9 @@ struct thread {
     bool will_retry;             /* woken, the system call is made again; else it returns */
     int64_t on_wake, on_timeout; /* what it returns in RAX */
 };
+
+/* The wall clock when a run begins: 2026-01-01 00:00:00 UTC. */
+#define EXEC_EPOCH_S 1767225600ull
 
 struct exec_conf {
     const char *program; /* path on the host */
@@ -119,6 +123,7 @@ struct exec {
     bool code_changed; /* memory moved under decoded code: it goes before the next run */
     int32_t status;    /* exit status of quire exec: 0..255, 128 + signal */
     void *os;          /* the personality's */
+    struct bare *bare; /* NULL: programs; else the platform of a bare machine (sim/guest/bare.h) */
     struct diag *diag;
     struct exec_stats stats;
 };

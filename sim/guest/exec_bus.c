@@ -4,6 +4,7 @@
  * the first access to a page after each of its software TLB's misses, and stores to clean pages. */
 #include "sim/cpu/x86_warm.h"
 #include "sim/cpu/x86_window.h"
+#include "sim/guest/bare.h"
 #include "sim/guest/exec_int.h"
 
 #include <string.h>
@@ -40,6 +41,8 @@ int exec_page_fault(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *
     struct exec_cpu *c = &x->cpu[v->index];
     struct core *core = &vcpu_cpu(v)->core;
     bool is_present;
+    if (x->bare)
+        return bare_page_fault(c, gva);
     ps_t start = core->now_ps - core->stats.exit_ps;
     core->now_ps += x->conf.fault_cycles * core->cycle_ps;
     x->stats.page_faults++;
@@ -74,7 +77,7 @@ static inline enum x86_bus_status told(struct exec_cpu *c, int bad)
 static bool is_indirect(const struct exec_cpu *c, uint64_t gva)
 {
     const struct region *r;
-    return c->x->record || (gva < SPACE_TOP && (r = space_at(c->space, gva)) && r->kind == REGION_PMEM);
+    return c->x->record || (c->space && gva < SPACE_TOP && (r = space_at(c->space, gva)) && r->kind == REGION_PMEM);
 }
 
 static enum x86_bus_status page(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, struct x86_page *out)

@@ -2,6 +2,7 @@
 #include "sim/guest/exec_debug.h"
 
 #include "sim/base/outfile.h"
+#include "sim/guest/bare.h"
 #include "sim/guest/linux_int.h"
 
 #include <Zydis/Zydis.h>
@@ -36,6 +37,8 @@ struct exec_debug {
 uint64_t exec_peek(struct exec_cpu *c, uint64_t gva, void *buf, uint64_t n)
 {
     uint64_t done = 0;
+    if (c->x->bare)
+        return bare_peek(c, gva, buf, n);
     while (c->space && done < n) {
         uint64_t at = gva + done, part = min_u64(n - done, PAGE_BYTES - (at & (PAGE_BYTES - 1))), gpa = 0;
         if (at >= SPACE_TOP || !space_at(c->space, at))
@@ -58,7 +61,9 @@ void exec_name_of(const struct exec_cpu *c, uint64_t address, char *out, size_t 
 {
     const struct linux_process *os = c->thread ? os_of(c->thread) : NULL;
     uint64_t offset = 0;
-    const struct elf_symbol *s = os && os->image ? elf_symbol_at(os->image, address, &offset) : NULL;
+    const struct elf_symbol *s = c->x->bare        ? bare_symbol(c, address, &offset)
+                                 : os && os->image ? elf_symbol_at(os->image, address, &offset)
+                                                   : NULL;
     if (!s)
         snprintf(out, n, "%s", "");
     else if (offset)
@@ -115,7 +120,8 @@ static void print_instruction(struct exec_debug *g, struct exec_cpu *c)
         ZydisFormatterFormatInstruction(&g->formatter, &in, operand, in.operand_count_visible, text, sizeof text,
                                         s->rip, NULL);
     exec_name_of(c, s->rip, name, sizeof name);
-    fprintf(g->trace, "%u %u %016llx %-24s %-40s", c->v->index, c->thread->tid, (unsigned long long)s->rip, name, text);
+    fprintf(g->trace, "%u %u %016llx %-24s %-40s", c->v->index, c->thread ? c->thread->tid : 0,
+            (unsigned long long)s->rip, name, text);
 }
 
 static void print_changes(struct exec_debug *g, const struct x86_cpu *cpu)

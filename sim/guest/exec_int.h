@@ -18,6 +18,8 @@ int exec_page_fault(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *
 void exec_note(struct exec_cpu *c, uint32_t kind, uint64_t addr, uint32_t size);
 
 /* exec_sched.c */
+/* Instructions that may still run; 0: no limit; UINT64_MAX: none. */
+uint64_t exec_allowance(const struct exec *x);
 int exec_run(struct vcpu *v, ps_t until_ps, struct diag *d);
 void thread_ready(struct thread *t);
 /* The processor has no thread any more; the thread keeps its registers. */

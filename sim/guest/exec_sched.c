@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads on vCPUs: who runs, who waits, who is woken. */
+#include "sim/guest/bare.h"
 #include "sim/guest/exec_debug.h"
 #include "sim/guest/exec_gdb.h"
 #include "sim/guest/exec_int.h"
@@ -328,8 +329,7 @@ static int stopped(struct exec_cpu *c, enum x86_stop stop, struct diag *d)
     return 0;
 }
 
-/* Instructions that may still run; 0: no limit. */
-static uint64_t allowance(const struct exec *x)
+uint64_t exec_allowance(const struct exec *x)
 {
     uint64_t done = 0;
     if (!x->conf.max_instructions)
@@ -347,7 +347,7 @@ static int step(struct exec_cpu *c, ps_t until_ps, struct diag *d)
         x86_code_reset(x->code);
         x->code_changed = false;
     }
-    uint64_t allowed = allowance(x);
+    uint64_t allowed = exec_allowance(x);
     if (allowed == UINT64_MAX) {
         x->is_over = true;
         x->status = 124; /* as timeout(1) */
@@ -388,6 +388,8 @@ int exec_run(struct vcpu *v, ps_t until_ps, struct diag *d)
     struct exec *x = v->vm->guest;
     struct exec_cpu *c = &x->cpu[v->index];
     struct core *core = &vcpu_cpu(v)->core;
+    if (x->bare)
+        return bare_run(v, until_ps, d);
     if (!x->is_loaded && load(x, v, d))
         return -1;
     while (!x->is_over && core->now_ps < until_ps && !x->hv->is_down) {

@@ -6,9 +6,6 @@
 #include <sys/resource.h>
 #include <time.h>
 
-/* Wall-clock time begins at 2026-01-01 00:00:00 UTC in every run. */
-#define EPOCH_S 1767225600ull
-
 int64_t timespec_in(struct thread *t, uint64_t gva, ps_t from, ps_t *until)
 {
     uint64_t ts[2];
@@ -33,7 +30,7 @@ int64_t abstime_in(struct thread *t, uint64_t gva, bool is_wall_time, ps_t *unti
         return -EFAULT;
     if ((int64_t)ts[0] < 0 || ts[1] >= 1000000000)
         return -EINVAL;
-    uint64_t s = ts[0] - min_u64(ts[0], is_wall_time ? EPOCH_S : 0);
+    uint64_t s = ts[0] - min_u64(ts[0], is_wall_time ? EXEC_EPOCH_S : 0);
     *until = min_u64(s, UINT64_MAX / PS_PER_S / 4) * PS_PER_S + ts[1] * PS_PER_NS;
     return 0;
 }
@@ -41,7 +38,7 @@ int64_t abstime_in(struct thread *t, uint64_t gva, bool is_wall_time, ps_t *unti
 static void split(const struct thread *t, uint64_t clock, uint64_t out[2])
 {
     ps_t now = thread_now_ps(t);
-    out[0] = now / PS_PER_S + (is_wall(clock) ? EPOCH_S : 0);
+    out[0] = now / PS_PER_S + (is_wall(clock) ? EXEC_EPOCH_S : 0);
     out[1] = now % PS_PER_S / PS_PER_NS;
 }
 

@@ -4,6 +4,7 @@
 #include "sim/base/outfile.h"
 #include "sim/base/rng.h"
 #include "sim/cpu/x86_window.h"
+#include "sim/guest/bare.h"
 #include "sim/guest/exec.h"
 
 #include <errno.h>
@@ -206,7 +207,7 @@ static uint64_t forward_fs(const struct pace *p)
 
 static bool is_idle(const struct exec_cpu *c)
 {
-    return !c->thread;
+    return c->x->bare ? bare_is_idle(c) : !c->thread;
 }
 
 /* The vCPU goes over to the phase that all go over to. */

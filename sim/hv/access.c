@@ -167,6 +167,18 @@ static enum after hint_fault(struct vcpu *v, uint32_t region, struct quire_fault
     return after_verdict(v, &verdict);
 }
 
+/* A guest asks its devices itself, behind an access that the hypervisor has to decode and carry out. */
+static int device_at(struct vcpu *v, const struct mmu_result *r)
+{
+    struct hv *hv = v->vm->hv;
+    int found = v->vm->ops->device ? v->vm->ops->device(v, r->gpa, r->is_table, hv->diag) : 0;
+    if (found > 0) {
+        hv->stats.emulated++;
+        hv_charge(hv, v->cpu, hv->conf.emulate_cycles);
+    }
+    return found;
+}
+
 static enum after violation(struct vcpu *v, const struct mmu_result *r)
 {
     struct vm *vm = v->vm;
@@ -181,8 +193,12 @@ static enum after violation(struct vcpu *v, const struct mmu_result *r)
         .cpu = v->cpu,
         .gpa = r->gpa,
     };
-    if (!ept_find(&vm->ept, r->gpa, &leaf))
+    if (!ept_find(&vm->ept, r->gpa, &leaf)) {
+        int device = device_at(v, r);
+        if (device)
+            return device < 0 ? AFTER_STOP : AFTER_SKIP;
         return back_missing(v, r->gpa, f.access) ? AFTER_STOP : AFTER_RETRY;
+    }
     for (uint32_t i = 0; i < vm->n_regions; i++)
         if (r->gpa >> PAGE_SHIFT == vm->region[i].hint_gpa >> PAGE_SHIFT && r->access & EPT_W)
             return hint_fault(v, i, f);

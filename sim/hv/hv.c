@@ -377,23 +377,28 @@ static const char *fullest_queue(const struct core *c)
 }
 
 /* One quantum of a CPU: its vCPUs take turns. */
-static int run_cpu(struct cpu *c, ps_t until, struct diag *d)
+static int run_cpu(const struct hv *hv, struct cpu *c, struct diag *d)
 {
     uint32_t idle_turns = 0;
     ps_t last = c->core.now_ps;
-    while (c->core.now_ps < until && is_runnable(c)) {
+    while (c->core.now_ps < hv->until_ps && is_runnable(c)) {
         struct vcpu *v = c->vcpu[c->turn++ % c->n_vcpus];
         idle_turns = c->core.now_ps > last ? 0 : idle_turns + 1;
         last = c->core.now_ps;
         if (idle_turns > WATCHDOG_TURNS)
             return fail(d, "watchdog: vm %s, vCPU %u stands still at %llu ps: %s", v->vm->name, v->index,
                         (unsigned long long)last, fullest_queue(&c->core));
-        if (!v->is_done && v->vm->ops->run(v, until, d))
+        if (!v->is_done && v->vm->ops->run(v, hv->until_ps, d))
             return -1;
         if (v->vm->hv->is_down)
             break;
     }
     return 0;
+}
+
+void hv_not_alone(struct hv *hv, ps_t now)
+{
+    hv->until_ps = min_u64(hv->until_ps, (now / hv->conf.quantum_ps + 1) * hv->conf.quantum_ps);
 }
 
 int hv_run(struct hv *hv, ps_t end_ps, struct diag *d)
@@ -414,8 +419,9 @@ int hv_run(struct hv *hv, ps_t end_ps, struct diag *d)
             until = min_u64(until, max_u64(end_ps, now + 1));
         if (hv->events.n)
             until = min_u64(until, max_u64(hv->events.item[0].at_ps, now + 1));
+        hv->until_ps = until;
         for (uint32_t i = 0; i < hv->n_cpus && !hv->is_down; i++)
-            if (hv->cpu[i].n_vcpus && hv->cpu[i].core.now_ps < until && run_cpu(&hv->cpu[i], until, d))
+            if (hv->cpu[i].n_vcpus && hv->cpu[i].core.now_ps < hv->until_ps && run_cpu(hv, &hv->cpu[i], d))
                 return -1;
         if (d->n_errors != errors)
             return -1;

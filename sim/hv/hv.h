@@ -88,6 +88,9 @@ struct guest_ops {
     /* Page fault at gva. 0 after mending it; 1: the access does not happen (the program gets the fault); -1 to stop the
      * vCPU with d set. */
     int (*page_fault)(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *d);
+    /* An access to guest-physical memory that has no frame: 0: give it one; 1: a device is there, which the guest asks
+     * itself: the access does not happen; -1 to stop the vCPU with d set. is_table: of a page-table entry. NULL: 0. */
+    int (*device)(struct vcpu *v, uint64_t gpa, bool is_table, struct diag *d);
     /* Runs the vCPU until its CPU's clock reaches until_ps or it has nothing more to do (then v->is_done). -1: error.
      */
     int (*run)(struct vcpu *v, ps_t until_ps, struct diag *d);
@@ -183,6 +186,7 @@ struct hv {
     struct plugin_host *plugins;
     struct heap events; /* timers, moves, samples, power: (time, kind, id) */
     ps_t now_ps;        /* of the event or exit being handled */
+    ps_t until_ps;      /* end of the quantum that runs */
     bool check;         /* golden models on; invariants are tested at every event */
     bool golden_counts;
     struct hv_move *move;
@@ -225,6 +229,9 @@ void hv_vm_start(struct vm *vm);
 
 /* Runs until every vCPU is done, or end_ps (0: no end). -1: error. */
 int hv_run(struct hv *hv, ps_t end_ps, struct diag *d);
+/* A vCPU that ran alone, and therefore long, has given another something to do at that time: its quantum ends early. It
+ * leaves guest_ops.run when its clock has reached hv->until_ps. */
+void hv_not_alone(struct hv *hv, ps_t now);
 /* Sends what the plugins still expect at the end, settles all queues. */
 void hv_finish(struct hv *hv);
 

@@ -48,7 +48,10 @@ volatile uint64_t *page_map(uint64_t gva, uint64_t gpa, uint32_t level, uint64_t
         uint64_t *entry = &table[gva >> (12 + 9 * l) & 511];
         if (!(*entry & PTE_P))
             *entry = (uintptr_t)page_alloc(PAGE) | PTE_P | PTE_W;
-        *entry |= flags & PTE_U;
+        if (flags & PTE_U && !(*entry & PTE_U)) {
+            *entry |= PTE_U;
+            write_cr3(read_cr3()); /* the processor may remember that it was the kernel's (SDM volume 3, 4.10.4.3) */
+        }
         table = (uint64_t *)(*entry & FRAME);
     }
     volatile uint64_t *entry = &table[gva >> (12 + 9 * level) & 511];
