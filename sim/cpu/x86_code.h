@@ -23,6 +23,7 @@ struct x86_block {
     uint16_t serial_cycles;  /* of instructions that nothing overlaps: locked ones, LFENCE */
     uint16_t carried_cycles; /* of a loop that is this block: what one round waits for the one before, without memory */
     bool is_dead;
+    uint8_t last_kind; /* enum x86_use_kind of the last instruction */
     struct x86_op op[];
 };
 

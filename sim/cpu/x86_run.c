@@ -294,12 +294,26 @@ static __attribute__((noinline)) const struct x86_op *enter_slow(struct x86_cpu 
     return op + 1;
 }
 
+/* Model warm, with budget left. */
+static __attribute__((noinline)) const struct x86_op *enter_warm(struct x86_cpu *cpu, const struct x86_op *op)
+{
+    enum x86_bus_status status = x86_warm_enter(cpu, cpu->block);
+    if (unlikely(status != X86_BUS_OK)) {
+        cpu->stop = status == X86_BUS_FAULT ? X86_STOP_FAULT : X86_STOP_BUS;
+        return x86_stop(cpu, op + 1);
+    }
+    return X86_NEXT;
+}
+
 const struct x86_op *x86_enter(struct x86_cpu *cpu, const struct x86_op *op)
 {
     cpu->block = (struct x86_block *)(uintptr_t)op->disp;
     cpu->budget -= op->imm;
-    if (unlikely(cpu->budget < 0))
+    if (unlikely(cpu->budget < 0)) {
+        if (cpu->timing == X86_WARM && cpu->budget + cpu->bias >= 0 && !cpu->stop_wanted && !cpu->n_breakpoints)
+            return enter_warm(cpu, op);
         return enter_slow(cpu, op);
+    }
     return X86_NEXT;
 }
 

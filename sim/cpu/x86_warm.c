@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sim/cpu/x86_warm.h"
 
-#include "sim/cpu/x86_window.h"
-
 #include <string.h>
 
 void x86_warm_flush(struct x86_warm *w)
@@ -42,6 +40,13 @@ static void remember(struct x86_warm_line *e, const struct pcache *l1, uint64_t 
                                 .kind = page->kind};
 }
 
+/* A fault or an exit may have moved the clock past the end of the run. */
+static inline void look_at_clock(struct x86_cpu *cpu)
+{
+    if (unlikely(cpu->until_ps && cpu->core && cpu->core->now_ps >= cpu->until_ps))
+        x86_stop_soon(cpu);
+}
+
 /* The access is made. page->host stays NULL if only the bus can reach the bytes. */
 static enum x86_bus_status reach(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, bool write,
                                  struct x86_page *page)
@@ -55,6 +60,7 @@ static enum x86_bus_status reach(struct x86_cpu *cpu, const struct x86_op *op, u
     uint32_t mxcsr = x86_fp_keep();
     enum x86_bus_status status = cpu->bus->warm(cpu, gva, write ? X86_WRITE : X86_READ, page);
     x86_fp_give(mxcsr);
+    look_at_clock(cpu);
     if (status != X86_BUS_OK || !page->host)
         return status;
     page->is_writable &= !x86_code_on_page(cpu->code, page->hpa);
@@ -128,16 +134,15 @@ static enum x86_bus_status fetch(struct x86_cpu *cpu, const struct x86_block *b,
     uint32_t mxcsr = x86_fp_keep();
     enum x86_bus_status status = cpu->bus->warm(cpu, line << LINE_SHIFT, X86_EXEC, &page);
     x86_fp_give(mxcsr);
+    look_at_clock(cpu);
     if (status == X86_BUS_OK)
         remember(e, w->l1i, line << LINE_SHIFT, &page);
     return status;
 }
 
-enum x86_bus_status x86_warm_enter(struct x86_cpu *cpu, const struct x86_block *b)
+enum x86_bus_status x86_warm_fetch(struct x86_cpu *cpu, const struct x86_block *b)
 {
     uint64_t last = (b->rip + b->n_bytes - 1) >> LINE_SHIFT;
-    if (cpu->window)
-        x86_block_foreseen(cpu, b);
     for (uint64_t line = b->rip >> LINE_SHIFT; line <= last; line++) {
         if (line == cpu->last_fetch)
             continue;

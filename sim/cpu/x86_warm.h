@@ -11,6 +11,7 @@
 
 #include "sim/cache/cache.h"
 #include "sim/cpu/x86_code.h"
+#include "sim/cpu/x86_window.h"
 
 #define X86_WARM_LINES 512u
 #define X86_WARM_KINDS 2u
@@ -76,7 +77,15 @@ enum x86_warm_status { X86_WARM_DONE, X86_WARM_BUS, X86_WARM_FAULT, X86_WARM_STO
 enum x86_warm_status x86_warm_load(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, void *buf, uint32_t len);
 enum x86_warm_status x86_warm_store(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf,
                                     uint32_t len);
+/* The lines of block b are fetched. */
+enum x86_bus_status x86_warm_fetch(struct x86_cpu *cpu, const struct x86_block *b);
 /* Block b begins: its lines are fetched, the predictor learns. */
-enum x86_bus_status x86_warm_enter(struct x86_cpu *cpu, const struct x86_block *b);
+static inline enum x86_bus_status x86_warm_enter(struct x86_cpu *cpu, const struct x86_block *b)
+{
+    if (cpu->window)
+        x86_block_foreseen(cpu, b);
+    uint64_t last = (b->rip + b->n_bytes - 1) >> LINE_SHIFT;
+    return b->rip >> LINE_SHIFT == last && last == cpu->last_fetch ? X86_BUS_OK : x86_warm_fetch(cpu, b);
+}
 
 #endif

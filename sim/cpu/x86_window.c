@@ -195,6 +195,7 @@ void x86_block_cost(struct x86_block *b)
 {
     const struct x86_link *l = (const struct x86_link *)(const void *)(b->op + b->n_ops);
     uint32_t longest = 0, serial = 0;
+    b->last_kind = b->n_insns ? use_of(b, b->n_insns - 1u)->kind : X86_USE_PLAIN;
     for (uint32_t i = 0; i < b->n_insns; i++)
         serial += use_of(b, i)->serialises && use_of(b, i)->cycles > 1 ? use_of(b, i)->cycles : 0;
     b->serial_cycles = (uint16_t)serial; /* at most 48 times 255 */
@@ -235,12 +236,12 @@ static bool predict_target(struct x86_window *w, uint64_t rip, uint64_t to)
 /* The block's last instruction went to rip: was that foreseen? */
 static bool predicted(struct x86_window *w, const struct x86_block *b, uint64_t to)
 {
-    const struct x86_use *u = use_of(b, b->n_insns - 1u);
     uint64_t next = b->rip + b->n_bytes, at = next - 1;
-    switch (u->kind) {
-    case X86_USE_BRANCH:
+    if (likely(b->last_kind == X86_USE_BRANCH)) {
         w->stats.branches++;
         return predict_branch(w, at, to != next);
+    }
+    switch (b->last_kind) {
     case X86_USE_CALL:
         w->returns[w->n_returns++ % X86_WINDOW_RETURNS] = next;
         return true;

@@ -77,7 +77,8 @@ static inline enum x86_bus_status told(struct exec_cpu *c, int bad)
 static bool is_indirect(const struct exec_cpu *c, uint64_t gva)
 {
     const struct region *r;
-    return c->x->record || (c->space && gva < SPACE_TOP && (r = space_at(c->space, gva)) && r->kind == REGION_PMEM);
+    return c->x->record || (c->space && c->x->vm->n_regions && gva < SPACE_TOP && (r = space_at(c->space, gva)) &&
+                            r->kind == REGION_PMEM);
 }
 
 static enum x86_bus_status page(struct x86_cpu *cpu, uint64_t gva, enum x86_access access, struct x86_page *out)

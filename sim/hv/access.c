@@ -399,6 +399,7 @@ int hv_warm(struct vcpu *v, uint64_t gva, enum cache_op op, uint64_t *hpa)
         if (stop)
             return stop < 0 ? -1 : 0;
     }
+    frame_foresee64(hv->mem, r.hpa);
     ps_t done = cache_access(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, r.done_ps);
     if (unlikely(done > cpu->core.now_ps + PS_PER_US))
         core_wait(&cpu->core, done - PS_PER_US);
