@@ -71,11 +71,15 @@ static char *experiment_text(const struct exec_args *a, char **word, int n, cons
 /* A sampled run says when its intervals do not tell what was asked. */
 static void warn_of_sample(const struct result *r)
 {
-    uint64_t n, needed;
+    uint64_t n, needed, head = 0, all = 0;
     double error = 0;
     if (!result_get(r, "vm.exec.sample.intervals", &n) || !result_get(r, "vm.exec.sample.intervals_needed", &needed))
         return;
     result_get_ratio(r, "vm.exec.sample.error_ratio", &error);
+    result_get(r, "vm.exec.sample.head_instructions", &head);
+    result_get(r, "vm.exec.instructions", &all);
+    if (head == all)
+        return; /* all of it was measured */
     if (n < 2)
         fprintf(stderr, "quire: sample: %llu intervals, too few for any estimate; expected a smaller sample_period\n",
                 (unsigned long long)n);

@@ -28,7 +28,8 @@ struct vm_conf {
     const char *env, *root, *record, *trace_insn, *profile, *gdb;
     uint64_t timing; /* enum x86_timing */
     const char *timing_at, *sample_file;
-    uint64_t sample, sample_interval, sample_lead, sample_warming, sample_period, sample_confidence, sample_error;
+    uint64_t sample, sample_head, sample_interval, sample_lead, sample_warming, sample_period, sample_confidence,
+        sample_error;
     uint64_t native, console;
     uint64_t syscall_cycles, switch_cycles, slice_ps, max_instructions;
 };

@@ -36,7 +36,7 @@ int timing_by_name(const char *name, size_t n)
     return -1;
 }
 
-enum phase { PHASE_FIXED, PHASE_FAR, PHASE_WARM, PHASE_LEAD, PHASE_MEASURE };
+enum phase { PHASE_FIXED, PHASE_HEAD, PHASE_FAR, PHASE_WARM, PHASE_LEAD, PHASE_MEASURE };
 
 struct pace_step {
     uint64_t at;
@@ -67,6 +67,7 @@ struct pace {
     uint64_t stood_for, measured_fs;
     struct pace_stats stats;
     struct pace_cpu *cpu;
+    struct sample_interval head;
     struct sample_interval open, *interval; /* the one that is measured; those that are done */
     uint32_t n_intervals, cap_intervals;
     bool has_open;
@@ -125,7 +126,7 @@ static void draw_start(struct pace *p)
     char *name = xasprintf("sample %s", p->x->vm->name);
     rng_init(&r, p->x->conf.seed, name);
     free(name);
-    p->next_lead = rng_below(&r, p->conf.period - p->conf.lead - p->conf.interval + 1);
+    p->next_lead = p->conf.head + rng_below(&r, p->conf.period - p->conf.lead - p->conf.interval + 1);
 }
 
 struct pace *pace_new(struct exec *x, const struct pace_conf *conf, struct diag *d)
@@ -142,7 +143,7 @@ struct pace *pace_new(struct exec *x, const struct pace_conf *conf, struct diag 
     }
     if (conf->is_sampled)
         draw_start(p);
-    enter(p, conf->is_sampled ? PHASE_FAR : PHASE_FIXED);
+    enter(p, !conf->is_sampled ? PHASE_FIXED : conf->head ? PHASE_HEAD : PHASE_FAR);
     return p;
 }
 
@@ -199,8 +200,9 @@ static uint64_t forward_fs(const struct pace *p)
     uint64_t mean = p->measured_fs, left = p->next_lead - min_u64(p->next_lead, p->instructions);
     if (!mean || !left)
         return 0;
-    __int128 target = (__int128)mean * (p->instructions + left),
-             have = (__int128)(p->stats.user_ps - p->stats.string_ps) * 1000;
+    uint64_t sampled = p->instructions - p->head.n[SAMPLE_INSTRUCTIONS];
+    __int128 target = (__int128)mean * (sampled + left);
+    __int128 have = (__int128)(p->stats.user_ps - p->stats.string_ps - p->head.n[SAMPLE_USER_PS]) * 1000;
     __int128 rate = (target - have) / left;
     return rate < mean / 4 ? max_u64(mean / 4, 1) : rate > 4 * (__int128)mean ? 4 * mean : (uint64_t)rate;
 }
@@ -214,9 +216,11 @@ static bool is_idle(const struct exec_cpu *c)
 static void cross(struct pace *p, struct exec_cpu *c)
 {
     struct pace_cpu *pc = &p->cpu[c->v->index];
-    if (p->last_kind == PHASE_MEASURE)
-        for (uint32_t i = 0; i < SAMPLE_N; i++)
-            p->open.n[i] += pc->sum[i] - pc->start[i];
+    struct sample_interval *of = p->last_kind == PHASE_MEASURE ? &p->open
+                                 : p->last_kind == PHASE_HEAD  ? &p->head
+                                                               : NULL;
+    for (uint32_t i = 0; of && i < SAMPLE_N; i++)
+        of->n[i] += pc->sum[i] - pc->start[i];
     memcpy(pc->start, pc->sum, sizeof pc->start);
     pc->phase = p->phase;
     if (c->x86.timing != p->timing)
@@ -242,6 +246,8 @@ static void enter_sampled(struct pace *p, enum phase kind)
     if (kind == PHASE_FAR || kind == PHASE_WARM) {
         p->timing = kind == PHASE_FAR ? X86_FUNCTIONAL : X86_WARM;
         p->end = kind == PHASE_FAR ? lead - c->warming : lead;
+    } else if (kind == PHASE_HEAD) {
+        p->end = c->head;
     } else if (kind == PHASE_LEAD) {
         p->end = p->instructions + c->lead;
     } else {
@@ -288,7 +294,8 @@ static void decide(struct pace *p)
             cross(p, &p->x->cpu[i]);
     close_interval(p);
     if (p->conf.is_sampled) {
-        static const enum phase next[] = {[PHASE_FAR] = PHASE_WARM,
+        static const enum phase next[] = {[PHASE_HEAD] = PHASE_FAR,
+                                          [PHASE_FAR] = PHASE_WARM,
                                           [PHASE_WARM] = PHASE_LEAD,
                                           [PHASE_LEAD] = PHASE_MEASURE,
                                           [PHASE_MEASURE] = PHASE_FAR};
@@ -356,25 +363,36 @@ int pace_mark(struct pace *p, enum x86_timing timing)
 
 /* ---- the end ---- */
 
+static void write_row(FILE *f, const char *name, const struct sample_interval *s)
+{
+    fprintf(f, "%s,%llu,%llu,%llu", name, (unsigned long long)s->at, (unsigned long long)s->at_ps,
+            (unsigned long long)s->stands_for);
+    for (uint32_t k = 0; k < SAMPLE_N; k++)
+        fprintf(f, ",%lld", (long long)s->n[k]);
+    fputc('\n', f);
+}
+
 int pace_finish(struct pace *p, struct diag *d)
 {
+    if (p->kind == PHASE_HEAD) /* it was the whole program */
+        enter(p, PHASE_FAR);
     for (uint32_t i = 0; i < p->x->vm->n_vcpus; i++)
         if (p->cpu[i].phase != p->phase)
             cross(p, &p->x->cpu[i]);
     close_interval(p);
+    p->head.stands_for = p->head.n[SAMPLE_INSTRUCTIONS];
     if (!p->file.f)
         return 0;
     fputs("interval,at_instruction,at_ps,stands_for", p->file.f);
     for (uint32_t k = 0; k < SAMPLE_N; k++)
         fprintf(p->file.f, ",%s", sample_count_names[k]);
     fputc('\n', p->file.f);
+    if (p->conf.head)
+        write_row(p->file.f, "head", &p->head);
     for (uint32_t i = 0; i < p->n_intervals; i++) {
-        const struct sample_interval *s = &p->interval[i];
-        fprintf(p->file.f, "%u,%llu,%llu,%llu", i, (unsigned long long)s->at, (unsigned long long)s->at_ps,
-                (unsigned long long)s->stands_for);
-        for (uint32_t k = 0; k < SAMPLE_N; k++)
-            fprintf(p->file.f, ",%lld", (long long)s->n[k]);
-        fputc('\n', p->file.f);
+        char name[16];
+        snprintf(name, sizeof name, "%u", i);
+        write_row(p->file.f, name, &p->interval[i]);
     }
     return out_commit(&p->file, d);
 }
@@ -384,8 +402,11 @@ const struct pace_stats *pace_stats(const struct pace *p)
     return &p->stats;
 }
 
-const struct sample_interval *pace_intervals(const struct pace *p, uint32_t *n)
+struct sample pace_sample(const struct pace *p)
 {
-    *n = p->n_intervals;
-    return p->interval;
+    return (struct sample){.head = p->head,
+                           .interval = p->interval,
+                           .n_intervals = p->n_intervals,
+                           .instructions = p->instructions,
+                           .cycle_ps = vcpu_cpu(&p->x->vm->vcpu[0])->core.cycle_ps};
 }

@@ -21,7 +21,8 @@ struct pace_conf {
     enum x86_timing timing; /* at the begin; sampled: of the intervals */
     const char *timing_at;  /* "INSTRUCTIONS:MODEL INSTRUCTIONS:MODEL ...", ascending; "" = none */
     bool is_sampled;
-    uint64_t interval, lead, warming, period; /* instructions of all vCPUs; warming 0: all between the intervals */
+    /* Instructions of all vCPUs; warming 0: all between the intervals. */
+    uint64_t head, interval, lead, warming, period;
     uint64_t confidence_ppm, error_ppm;
     const char *file; /* CSV, a line an interval; "" = none */
 };
@@ -47,8 +48,8 @@ void pace_ran(struct pace *p, struct exec_cpu *c);
 int pace_mark(struct pace *p, enum x86_timing timing);
 
 const struct pace_stats *pace_stats(const struct pace *p);
-/* The intervals of a sampled run; NULL and 0 else. */
-const struct sample_interval *pace_intervals(const struct pace *p, uint32_t *n);
+/* What a sampled run has measured; after pace_finish(). */
+struct sample pace_sample(const struct pace *p);
 const char *timing_name(enum x86_timing timing);
 /* Index of the model called so (n bytes), or -1. */
 int timing_by_name(const char *name, size_t n);

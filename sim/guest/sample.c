@@ -59,27 +59,49 @@ static double count(const struct sample_interval *s, enum sample_count k)
     return (double)(int64_t)s->n[k] * (double)s->stands_for / (double)s->n[SAMPLE_INSTRUCTIONS];
 }
 
-struct sample_estimate sample_estimate(const struct sample_interval *s, uint32_t n, const struct sample_rate *r,
-                                       ps_t cycle_ps, double confidence)
+/* Sums of a rate's two sides over the intervals, and what the intervals stand for. */
+struct sums {
+    double a, b, stand_for;
+};
+
+static struct sums add_up(const struct sample *s, const struct sample_rate *r)
 {
-    struct sample_estimate e = {.n = n};
-    double a = 0, b = 0, squares = 0, scale = (double)r->times / (r->in_cycles ? (double)cycle_ps : 1);
-    for (uint32_t i = 0; i < n; i++) {
-        a += count(&s[i], r->num);
-        b += count(&s[i], r->den);
+    struct sums sum = {0};
+    for (uint32_t i = 0; i < s->n_intervals; i++) {
+        sum.a += count(&s->interval[i], r->num);
+        sum.b += count(&s->interval[i], r->den);
+        sum.stand_for += (double)s->interval[i].stands_for;
     }
-    if (b <= 0)
-        return e;
-    e.mean = a / b * scale;
-    for (uint32_t i = 0; i < n; i++) {
-        double residue = count(&s[i], r->num) - a / b * count(&s[i], r->den);
+    return sum;
+}
+
+/* Standard deviation of the intervals around their own ratio. */
+static double deviation(const struct sample *s, const struct sample_rate *r, double ratio)
+{
+    double squares = 0;
+    for (uint32_t i = 0; i < s->n_intervals; i++) {
+        double residue = count(&s->interval[i], r->num) - ratio * count(&s->interval[i], r->den);
         squares += residue * residue;
     }
-    if (n < 2)
+    return sqrt(squares / (s->n_intervals - 1));
+}
+
+struct sample_estimate sample_estimate(const struct sample *s, const struct sample_rate *r, double confidence)
+{
+    struct sample_estimate e = {.n = s->n_intervals};
+    struct sums sum = add_up(s, r);
+    double head_a = (double)(int64_t)s->head.n[r->num], head_b = (double)(int64_t)s->head.n[r->den];
+    double rest = (double)s->instructions - (double)s->head.n[SAMPLE_INSTRUCTIONS];
+    double grow = s->instructions && sum.stand_for > 0 ? rest / sum.stand_for : 1;
+    double b = head_b + grow * sum.b, scale = (double)r->times / (r->in_cycles ? (double)s->cycle_ps : 1);
+    if (b <= 0)
         return e;
-    double deviation = sqrt(squares / (n - 1));
-    e.variation = a > 0 ? deviation * n / a : 0;
-    e.half = sample_t(confidence, n - 1) * deviation * scale / (b / n * sqrt(n));
+    e.mean = (head_a + grow * sum.a) / b * scale;
+    if (s->n_intervals < 2 || sum.b <= 0)
+        return e;
+    double one = deviation(s, r, sum.a / sum.b) / (sum.b / s->n_intervals) * scale * (grow * sum.b / b);
+    e.variation = e.mean > 0 ? one / e.mean : 0;
+    e.half = sample_t(confidence, s->n_intervals - 1) * one / sqrt(s->n_intervals);
     return e;
 }
 

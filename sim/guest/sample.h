@@ -7,7 +7,11 @@
  * one's, so its counts are first multiplied by that over its own instructions; with one vCPU all have the same factor,
  * with several they are as long as the vCPUs' quanta make them. The standard error is that of a ratio (Cochran,
  * "Sampling Techniques", 3rd ed., 6.4): s / (mean(b) sqrt(n)) with s^2 = sum (a_i - R b_i)^2 / (n - 1); with equal b_i
- * that is the mean's. The half width of the interval is t(confidence, n - 1) times that. */
+ * that is the mean's. The half width of the interval is t(confidence, n - 1) times that.
+ *
+ * The head of a program, its start-up, is like nothing that follows, and short: hardly any interval ever lies in it. So
+ * it is measured whole, as a stratum of its own without error (Cochran, 5.3): sums are the head's plus what the
+ * intervals say of the rest. */
 #ifndef QUIRE_GUEST_SAMPLE_H
 #define QUIRE_GUEST_SAMPLE_H
 
@@ -54,17 +58,23 @@ extern const struct sample_rate sample_rates[];
 
 struct sample_estimate {
     uint32_t n;       /* intervals */
-    double mean;      /* R */
+    double mean;      /* R, of the whole program */
     double half;      /* half width of the confidence interval; 0 with n < 2, which has none */
-    double variation; /* coefficient of variation of the intervals, s / (R mean(b)) */
+    double variation; /* half width of one interval's worth, over t and R: 1 / sqrt(n) of it is what n leave */
+};
+
+struct sample {
+    struct sample_interval head; /* n all 0: there is none */
+    const struct sample_interval *interval;
+    uint32_t n_intervals;
+    uint64_t instructions; /* of the whole program; 0: what the head and the intervals stand for */
+    ps_t cycle_ps;         /* of the core */
 };
 
 /* t such that a Student variate of so many degrees of freedom (>= 1) lies in [-t, t] with that probability, which is in
  * (0, 1). */
 double sample_t(double confidence, uint32_t freedom);
-/* Estimates rate r from n intervals; cycle_ps of the core. */
-struct sample_estimate sample_estimate(const struct sample_interval *s, uint32_t n, const struct sample_rate *r,
-                                       ps_t cycle_ps, double confidence);
+struct sample_estimate sample_estimate(const struct sample *s, const struct sample_rate *r, double confidence);
 /* Second step of SMARTS: how many intervals bring the half width down to error * R, if they vary as these n did. 0 if
  * these do not say (n < 2, or R is 0). */
 uint64_t sample_needed(const struct sample_estimate *e, double confidence, double error);

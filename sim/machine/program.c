@@ -49,12 +49,10 @@ static double string_cpi(const struct exec *x)
 
 static void put_rates(struct result *out, const struct exec *x, const char *path, double confidence)
 {
-    uint32_t n;
-    const struct sample_interval *s = pace_intervals(x->pace, &n);
-    ps_t cycle = vcpu_cpu(&x->vm->vcpu[0])->core.cycle_ps;
+    struct sample s = pace_sample(x->pace);
     char *sample = xasprintf("%s.sample", path);
     for (uint32_t i = 0; i < SAMPLE_N_RATES; i++) {
-        struct sample_estimate e = sample_estimate(s, n, &sample_rates[i], cycle, confidence);
+        struct sample_estimate e = sample_estimate(&s, &sample_rates[i], confidence);
         e.mean += i == SAMPLE_CPI ? string_cpi(x) : 0;
         put(out, sample, sample_rates[i].name, "", e.mean);
         put(out, sample, sample_rates[i].name, "_low", e.mean - e.half);
@@ -67,10 +65,9 @@ static void report_sample(struct result *out, const struct exec *x, const char *
 {
     const struct pace_conf *c = &x->conf.pace;
     double confidence = (double)c->confidence_ppm / 1e6, error = (double)c->error_ppm / 1e6;
-    ps_t cycle = vcpu_cpu(&x->vm->vcpu[0])->core.cycle_ps;
-    uint32_t n;
-    const struct sample_interval *s = pace_intervals(x->pace, &n);
-    struct sample_estimate cpi = sample_estimate(s, n, &sample_rates[SAMPLE_CPI], cycle, confidence);
+    struct sample s = pace_sample(x->pace), one = {.n_intervals = 1, .cycle_ps = s.cycle_ps};
+    uint32_t n = s.n_intervals;
+    struct sample_estimate cpi = sample_estimate(&s, &sample_rates[SAMPLE_CPI], confidence);
     double all = cpi.mean + string_cpi(x);
     cpi.variation *= all > 0 ? cpi.mean / all : 1;
     uint64_t needed = sample_needed(&cpi, confidence, error);
@@ -79,14 +76,20 @@ static void report_sample(struct result *out, const struct exec *x, const char *
     cpi.mean = all;
     put(out, path, "cpi", "", cpi.mean);
     put(out, path, "sample.error", "_ratio", cpi.mean > 0 ? cpi.half / cpi.mean : 0);
+    put_count(out, path, "sample.head_instructions", s.head.n[SAMPLE_INSTRUCTIONS]);
     put_count(out, path, "sample.intervals", n);
     put_count(out, path, "sample.intervals_needed", needed);
     char *key = xasprintf("%s.sample.verdict", path);
-    result_text(out, key, n < 2 ? "none" : cpi.half <= error * cpi.mean && needed ? "met" : "missed");
+    bool is_whole = s.head.n[SAMPLE_INSTRUCTIONS] == s.instructions;
+    result_text(out, key,
+                n < 2 && !is_whole                                ? "none"
+                : is_whole || (needed && cpi.half <= error * all) ? "met"
+                                                                  : "missed");
     free(key);
     for (uint32_t i = 0; i < n; i++) {
-        struct sample_estimate e = sample_estimate(&s[i], 1, &sample_rates[SAMPLE_CPI], cycle, confidence);
-        result_point(out, "interval_cpi", x->vm->name, "instructions", (double)s[i].at, e.mean);
+        one.interval = &s.interval[i];
+        struct sample_estimate e = sample_estimate(&one, &sample_rates[SAMPLE_CPI], confidence);
+        result_point(out, "interval_cpi", x->vm->name, "instructions", (double)s.interval[i].at, e.mean);
     }
     result_taint(out, "sampled");
 }

@@ -129,7 +129,8 @@ static void ticks(FILE *f, const struct plot *plot, const struct plot_data *p)
         fprintf(f, "set xrange [%.9g:%.9g]\n", first - room, last + room);
 }
 
-/* Bars of one value of the sweep stand side by side. */
+/* Bars of one value of the sweep stand side by side. Their error bars are vectors: gnuplot's own blank out what is
+ * around a point. */
 static void bars(FILE *f, const char *name, const struct plot_data *p)
 {
     double width = 0.8 / p->n;
@@ -143,9 +144,11 @@ static void bars(FILE *f, const char *name, const struct plot_data *p)
             quoted(f, p->line[i].name);
         fputs(p->n > 1 ? " noenhanced" : "title", f);
         if (p->has_bars)
-            fprintf(f,
-                    ", \\\n     '%s.dat' index %u using ($1+%.6g):2:3:4 with errorbars lc rgb '#333333' pt -1 notitle",
-                    name, i, shift);
+            fprintf(
+                f,
+                ", \\\n     '%s.dat' index %u using ($1+%.6g):3:(0):($4-$3) with vectors heads size screen 0.008,90 lc "
+                "rgb '#333333' lw 1.2 notitle",
+                name, i, shift);
     }
     fputc('\n', f);
 }

@@ -52,6 +52,13 @@ Test(sample, t_inverts_the_integral)
         }
 }
 
+static struct sample_estimate estimate(const struct sample_interval *s, uint32_t n, const struct sample_rate *r,
+                                       double confidence)
+{
+    struct sample all = {.interval = s, .n_intervals = n, .cycle_ps = CYCLE_PS};
+    return sample_estimate(&all, r, confidence);
+}
+
 static struct sample_interval interval(uint64_t instructions, uint64_t ps, uint64_t stands_for)
 {
     struct sample_interval s = {.stands_for = stands_for};
@@ -72,7 +79,7 @@ Test(sample, equal_intervals_give_the_plain_mean)
     }
     for (uint32_t i = 0; i < n; i++)
         variance += (x[i] - mean) * (x[i] - mean) / (n - 1);
-    struct sample_estimate e = sample_estimate(s, n, &cpi, CYCLE_PS, 0.95);
+    struct sample_estimate e = estimate(s, n, &cpi, 0.95);
     cr_expect_float_eq(e.mean, mean, 1e-12);
     cr_expect_float_eq(e.half, 2.4469 * sqrt(variance / n), 1e-4, "6 degrees of freedom: %g", e.half);
     cr_expect_float_eq(e.variation, sqrt(variance) / mean, 1e-12);
@@ -87,23 +94,44 @@ Test(sample, an_interval_counts_by_what_it_stands_for)
 {
     /* 3 cycles for 10,000 instructions, 1 for 30,000: 1.5, whatever was measured of each */
     struct sample_interval s[] = {interval(500, 1500 * CYCLE_PS, 10000), interval(4000, 4000 * CYCLE_PS, 30000)};
-    struct sample_estimate e = sample_estimate(s, 2, &cpi, CYCLE_PS, 0.95);
+    struct sample_estimate e = estimate(s, 2, &cpi, 0.95);
     cr_expect_float_eq(e.mean, 1.5, 1e-12);
     s[0].n[SAMPLE_BRANCHES] = 50, s[0].n[SAMPLE_MISPREDICTS] = 25;   /* 1,000 and 500 of all */
     s[1].n[SAMPLE_BRANCHES] = 1200, s[1].n[SAMPLE_MISPREDICTS] = 60; /* 9,000 and 450 */
     struct sample_rate wrong = {"", SAMPLE_MISPREDICTS, SAMPLE_BRANCHES, 1, false, ""};
-    cr_expect_float_eq(sample_estimate(s, 2, &wrong, CYCLE_PS, 0.95).mean, 0.095, 1e-12);
+    cr_expect_float_eq(estimate(s, 2, &wrong, 0.95).mean, 0.095, 1e-12);
+}
+
+Test(sample, the_head_is_a_stratum_without_error)
+{
+    /* 1,000 instructions of 20 cycles; then 9,000, of which four intervals say 1, 2, 3 and 2 */
+    struct sample_interval s[] = {interval(100, 100 * CYCLE_PS, 2000), interval(100, 200 * CYCLE_PS, 2000),
+                                  interval(100, 300 * CYCLE_PS, 2000), interval(100, 200 * CYCLE_PS, 2000)};
+    struct sample all = {.head = interval(1000, 20000 * CYCLE_PS, 0),
+                         .interval = s,
+                         .n_intervals = 4,
+                         .instructions = 10000,
+                         .cycle_ps = CYCLE_PS};
+    struct sample_estimate e = sample_estimate(&all, &cpi, 0.95);
+    cr_expect_float_eq(e.mean, (20.0 * 1000 + 2.0 * 9000) / 10000, 1e-12);
+    /* nine tenths of the half width of the four: t of 3 degrees of freedom, deviation sqrt(2 / 3) */
+    cr_expect_float_eq(e.half, 0.9 * 3.1824 * sqrt(2.0 / 3) / 2, 1e-4);
+    /* V of the whole: the rest's deviation, by its share, over the mean of all */
+    cr_expect_float_eq(e.variation, 0.9 * sqrt(2.0 / 3) / 3.8, 1e-12);
+    all.n_intervals = 0; /* the head alone */
+    all.instructions = 1000;
+    cr_expect_float_eq(sample_estimate(&all, &cpi, 0.95).mean, 20, 1e-12);
 }
 
 Test(sample, what_there_is_nothing_to_say_about)
 {
     struct sample_interval one = interval(1000, 2000 * CYCLE_PS, 5000);
-    struct sample_estimate none = sample_estimate(NULL, 0, &cpi, CYCLE_PS, 0.95);
+    struct sample_estimate none = estimate(NULL, 0, &cpi, 0.95);
     cr_expect(none.n == 0 && none.mean == 0 && none.half == 0 && sample_needed(&none, 0.95, 0.03) == 0);
-    struct sample_estimate e = sample_estimate(&one, 1, &cpi, CYCLE_PS, 0.95);
+    struct sample_estimate e = estimate(&one, 1, &cpi, 0.95);
     cr_expect(e.mean == 2 && e.half == 0 && sample_needed(&e, 0.95, 0.03) == 0);
     one.n[SAMPLE_USER_PS] = (uint64_t)-1000; /* work of before ended in it */
-    cr_expect_lt(sample_estimate(&one, 1, &cpi, CYCLE_PS, 0.95).mean, 0);
+    cr_expect_lt(estimate(&one, 1, &cpi, 0.95).mean, 0);
     for (uint32_t i = 0; i < SAMPLE_N_RATES; i++)
         cr_expect(sample_rates[i].name && sample_rates[i].num < SAMPLE_N && sample_rates[i].den < SAMPLE_N);
 }
@@ -123,7 +151,7 @@ static double coverage(uint32_t n, double confidence, bool is_skewed)
                 x += rng_unit(&r) / 3;
             s[i] = interval(1000, (uint64_t)((is_skewed ? -2 * log(1 - rng_unit(&r)) : x) * 1000 * CYCLE_PS), 20000);
         }
-        struct sample_estimate e = sample_estimate(s, n, &cpi, CYCLE_PS, confidence);
+        struct sample_estimate e = estimate(s, n, &cpi, confidence);
         hits += fabs(e.mean - 2) <= e.half;
     }
     return (double)hits / trials;
