@@ -384,6 +384,7 @@ struct x86_cpu {
     uint64_t linear;                     /* bits of a linear address */
     uint32_t privilege;                  /* which view is in use */
     struct x86_view *view[X86_N_PRIVILEGES];
+    uint32_t kept_mxcsr;   /* the host's while an instruction runs whose SSE exceptions are unmasked, else 0 */
     struct x86_undo *undo; /* of the instruction that runs, where SSE exceptions are unmasked */
 };
 

@@ -265,9 +265,8 @@ static bool bus_load(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva,
     for (uint32_t done = 0; done < len;) {
         uint32_t n = LINE_BYTES - ((gva + done) & (LINE_BYTES - 1));
         n = n < len - done ? n : len - done;
-        uint32_t mxcsr = x86_fp_keep();
         enum x86_bus_status status = cpu->bus->load(cpu, gva + done, (uint8_t *)buf + done, n, w);
-        x86_fp_give(mxcsr);
+        x86_fp_give_armed(cpu);
         if (status != X86_BUS_OK)
             return refused(cpu, status);
         done += n;
@@ -299,9 +298,8 @@ static bool bus_store(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva
     for (uint32_t done = 0; done < len;) {
         uint32_t n = LINE_BYTES - ((gva + done) & (LINE_BYTES - 1));
         n = n < len - done ? n : len - done;
-        uint32_t mxcsr = x86_fp_keep();
         enum x86_bus_status status = fn(cpu, gva + done, (const uint8_t *)buf + done, n);
-        x86_fp_give(mxcsr);
+        x86_fp_give_armed(cpu);
         if (status != X86_BUS_OK)
             return refused(cpu, status);
         if (cpu->timing == X86_WINDOW)
@@ -473,9 +471,8 @@ bool x86_flush_line(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, 
         x86_issue(cpu, op);
         wait_for_address(cpu, op);
     }
-    uint32_t mxcsr = x86_fp_keep();
     enum x86_bus_status status = cpu->bus->flush(cpu, gva, flush_op);
-    x86_fp_give(mxcsr);
+    x86_fp_give_armed(cpu);
     if (cpu->timing == X86_WINDOW)
         x86_window_stored(cpu);
     return status == X86_BUS_OK ? true : refused(cpu, status);

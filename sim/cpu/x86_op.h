@@ -108,6 +108,13 @@ static inline void x86_fp_give(uint32_t mxcsr)
     if (unlikely(_mm_getcsr() != mxcsr))
         _mm_setcsr(mxcsr);
 }
+/* The same on the hot path of the timed models, only where it would raise an unmasked exception: there PE may come up
+ * by itself. */
+static inline void x86_fp_give_armed(const struct x86_cpu *cpu)
+{
+    if (unlikely(cpu->kept_mxcsr))
+        _mm_setcsr(cpu->kept_mxcsr);
+}
 /* FNINIT, and MXCSR = 1f80. */
 void x86_fp_reset(struct x86_cpu *cpu);
 

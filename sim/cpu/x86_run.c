@@ -181,9 +181,8 @@ static enum x86_bus_status timed_entry(struct x86_cpu *cpu, const struct x86_blo
     for (uint64_t line = b->rip >> LINE_SHIFT; line <= last; line++) {
         if (line == cpu->last_fetch)
             continue;
-        uint32_t mxcsr = x86_fp_keep();
         enum x86_bus_status status = cpu->bus->fetch(cpu, line << LINE_SHIFT);
-        x86_fp_give(mxcsr);
+        x86_fp_give_armed(cpu);
         if (status != X86_BUS_OK)
             return status;
         if (cpu->timing == X86_WINDOW)

@@ -92,7 +92,8 @@ static void arm(struct x86_cpu *cpu, uint64_t rip)
     struct x86_undo *u = cpu->undo;
     struct x86_state *s = &cpu->state;
     s->mxcsr |= _mm_getcsr() & MXCSR_FLAGS;
-    _mm_setcsr((s->mxcsr & ~MXCSR_FLAGS) | MXCSR_MASKS);
+    cpu->kept_mxcsr = (s->mxcsr & ~MXCSR_FLAGS) | MXCSR_MASKS;
+    _mm_setcsr(cpu->kept_mxcsr);
     u->rip = rip;
     memcpy(u->gpr, s->gpr, sizeof u->gpr);
     memcpy(u->xmm, s->xmm, sizeof u->xmm);
@@ -107,6 +108,7 @@ bool x86_sse_faulted(struct x86_cpu *cpu)
     if (!u->is_armed)
         return false;
     u->is_armed = false;
+    cpu->kept_mxcsr = 0;
     uint32_t flags = _mm_getcsr() & MXCSR_FLAGS;
     if (!(flags & ~(s->mxcsr >> 7)))
         return false;
