@@ -43,16 +43,16 @@ ps_t curve_at(const struct mem_curve *c, uint64_t mb_s)
     return p[c->n - 1].ps;
 }
 
-/* The window is over: half way to the latency of its bandwidth, or up by what was too much. */
+/* The window is over: a quarter of the way to the latency of its bandwidth, or up by what was too much. Larger steps
+ * would swing about the knee, where a little more bandwidth is several times the latency. */
 static void next_window(struct curve_state *s, ps_t t)
 {
     const struct mem_point *last = &s->curve->point[s->curve->n - 1];
     uint64_t mb_s = s->lines * LINE_BYTES * 1000 / ((t - s->window_ps) / 1000);
     ps_t there = curve_at(s->curve, mb_s);
     if (mb_s > last->mb_s || s->latency_ps > last->ps) /* in proportion, so that a closed loop settles at the peak */
-        s->latency_ps = min_u64(max_u64(max_u64(s->latency_ps, last->ps) * mb_s / last->mb_s, there), 64ull * last->ps);
-    else
-        s->latency_ps = (s->latency_ps + there) / 2;
+        there = min_u64(max_u64(max_u64(s->latency_ps, last->ps) * mb_s / last->mb_s, there), 64ull * last->ps);
+    s->latency_ps = (3 * s->latency_ps + there) / 4;
     s->window_ps = t;
     s->lines = 0;
 }

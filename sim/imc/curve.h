@@ -24,6 +24,7 @@ struct mem_curve {
     const struct mem_point *point;
 };
 /* Names for CONF_CHOICE; the first is "none", mem_curves[i] belongs to mem_curve_names[i + 1]. */
+enum { MEM_CURVE_NONE, MEM_CURVE_SKYLAKE_DDR4, MEM_CURVE_CXL_EXPANDER };
 extern const char *const mem_curve_names[];
 extern const struct mem_curve mem_curves[];
 

@@ -71,6 +71,7 @@ static void set_timing(struct dram_timing *t, const struct dram_conf *c)
     /* Between two bursts of a group there is room for one of another: two groups fill the bus in turn. */
     t->ccd_l = t->ccd_l <= t->burst ? t->burst : t->ccd_l < 2 * t->burst ? 2 * t->burst : t->ccd_l;
     t->rrd_l = t->rrd_l < t->rrd_s ? t->rrd_s : t->rrd_l;
+    t->act_reach = t->faw > t->rrd_l ? t->faw : t->rrd_l;
 }
 
 void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32_t n_controllers)
@@ -221,7 +222,7 @@ static bool breaks_faw(const struct dram *d, uint32_t rank, uint64_t at)
 static uint64_t act_find(struct dram *d, const struct dram_place *p, uint64_t at)
 {
     const struct dram_timing *t = &d->t;
-    if (likely(at > d->last_act[p->rank] + 64)) {
+    if (likely(at >= d->last_act[p->rank] + t->act_reach)) {
         dram_reach(d, at + 128);
         return at;
     }

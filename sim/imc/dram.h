@@ -52,6 +52,7 @@ struct dram_timing {
     ps_t ck_ps;
     double per_ps; /* clocks a picosecond */
     uint32_t burst, cl, cwl, rcd, rp, ras, rtp, wr, wtr, ccd_l, rrd_s, rrd_l, faw, rank_gap;
+    uint32_t act_reach; /* no rule between two activates of a rank reaches farther */
     uint64_t refi, rfc, page;
     uint32_t write_queue, write_high, write_low;
 };

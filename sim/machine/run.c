@@ -257,6 +257,8 @@ static void report_node(struct run *r, uint32_t i)
 {
     struct numa *numa = &r->m->numa;
     struct node_imc *n = &numa->node[i];
+    if (n->curve.curve)
+        result_taint(r->out, "curve");
     char *path = xasprintf("node%u", i);
     stats_walk(path, node_stat_desc, NODE_N_STATS, &numa->stats[i], result_stat, r->out);
     free(path);

@@ -32,7 +32,7 @@ void validate_put(struct validate *v, const char *key, double value)
         }
 }
 
-void validate_point(struct validate *v, const char *plot, const char *line, double x, double y)
+static struct validate_curve *add_point(struct validate *v, const char *plot, const char *line, double x, double y)
 {
     uint32_t i = 0;
     while (i < v->n_curves && (strcmp(v->curve[i].plot, plot) != 0 || strcmp(v->curve[i].line, line) != 0))
@@ -46,6 +46,17 @@ void validate_point(struct validate *v, const char *plot, const char *line, doub
     c->y = xrealloc(c->y, (c->n + 1) * sizeof *c->y);
     c->x[c->n] = x;
     c->y[c->n++] = y;
+    return c;
+}
+
+void validate_point(struct validate *v, const char *plot, const char *line, double x, double y)
+{
+    add_point(v, plot, line, x, y);
+}
+
+void validate_point_alone(struct validate *v, const char *plot, const char *line, double x, double y)
+{
+    add_point(v, plot, line, x, y)->is_alone = true;
 }
 
 bool validate_names(const struct figure *f, const char *word)

@@ -41,6 +41,7 @@ struct validate_curve {
     const char *plot, *line; /* static strings; `line` is the column of the published table */
     double *x, *y;
     uint32_t n;
+    bool is_alone; /* no column of that name is published */
 };
 
 struct validate {
@@ -76,12 +77,14 @@ int validate_draw(const struct validate *v, const char *table_dir, const char *s
 /* ---- for the benchmarks ---- */
 void validate_put(struct validate *v, const char *key, double value);
 void validate_point(struct validate *v, const char *plot, const char *line, double x, double y);
+/* The same of a curve without published points of its own. */
+void validate_point_alone(struct validate *v, const char *plot, const char *line, double x, double y);
 
 validate_fn measure_cache_latency, measure_cache_geometry, measure_tlb_geometry, measure_tlb_latency;
 validate_fn measure_walks, measure_walk_caches, measure_exits, measure_invlpg, measure_violation, measure_flush,
     measure_fence;
-validate_fn measure_dram_idle, measure_dram_peak, measure_dram_threads, measure_dram_loaded, measure_dram_remote,
-    measure_cxl;
+validate_fn measure_dram_idle, measure_dram_peak, measure_dram_threads, measure_dram_loaded, measure_dram_curve,
+    measure_cxl_curve, measure_dram_remote, measure_cxl;
 validate_fn measure_pmem_idle, measure_pmem_persist, measure_pmem_regions, measure_pmem_amplification;
 validate_fn measure_pmem_ewr, measure_pmem_ewr_store, measure_pmem_one_dimm, measure_pmem_six_dimms;
 validate_fn measure_pmem_sizes, measure_pmem_interleave, measure_pmem_flush_bandwidth, measure_pmem_fence_interval;

@@ -178,6 +178,7 @@ struct curve_kind {
     const char *plot, *line;
     uint32_t reads;  /* percent */
     double minus_ns; /* drawn without so much */
+    bool is_alone;   /* no published line of that name */
 };
 
 /* n points of the curve of a node, by falling gaps. */
@@ -194,44 +195,73 @@ static int loaded_curve(struct validate *v, uint32_t mem_node, const struct curv
     loaded_point(v, p, 0, PS_PER_MS);
     for (uint32_t i = 0; i < n; i++) {
         l[i] = loaded_point(v, p, gap[n - 1 - i], 5 * PS_PER_US);
-        validate_point(v, k->plot, k->line, l[i].rate, l[i].ns - k->minus_ns);
+        if (k->is_alone)
+            validate_point_alone(v, k->plot, k->line, l[i].rate, l[i].ns - k->minus_ns);
+        else
+            validate_point(v, k->plot, k->line, l[i].rate, l[i].ns - k->minus_ns);
     }
     probe_free(p);
     return v->d->n_errors ? -1 : 0;
 }
 
+static double largest(const struct loaded *l, uint32_t n)
+{
+    double peak = 0;
+    for (uint32_t i = 0; i < n; i++)
+        peak = l[i].rate > peak ? l[i].rate : peak;
+    return peak;
+}
+
+static int dram_loaded(struct validate *v, bool is_curve)
+{
+    /* Keys of the simulated channels, and of curve mode. */
+    static const struct {
+        const char *key[2];
+        double rate;
+    } at[] = {{{"14.16", "14.curve.16"}, 16.0},
+              {{"14.34", "14.curve.34"}, 34.5},
+              {{"14.51", "14.curve.51"}, 51.6},
+              {{"14.69", "14.curve.69"}, 69.9},
+              {{"14.79", "14.curve.79"}, 79.6}};
+    const struct curve_kind kind = {"dram-loaded", is_curve ? "curve mode" : "78% reads", 78, 0, is_curve};
+    struct loaded l[N_ELEMS(gaps)];
+    if (loaded_curve(v, 0, &kind, l, gaps, N_ELEMS(gaps)))
+        return -1;
+    for (size_t i = 0; i < N_ELEMS(at); i++)
+        put_at_rate(v, at[i].key[is_curve], l, at[i].rate, 0);
+    validate_put(v, is_curve ? "14.curve.peak" : "14.peak", largest(l, N_ELEMS(l)));
+    if (!is_curve) {
+        validate_put(v, "14.saturated", l[N_ELEMS(l) - 1].ns);
+        validate_put(v, "15.mess", largest(l, N_ELEMS(l)));
+    }
+    return 0;
+}
+
 int measure_dram_loaded(struct validate *v)
 {
-    struct loaded l[N_ELEMS(gaps)];
-    double peak = 0;
-    if (loaded_curve(v, 0, &(struct curve_kind){"dram-loaded", "78% reads", 78, 0}, l, gaps, N_ELEMS(gaps)))
-        return -1;
-    put_at_rate(v, "14.16", l, 16.0, 0);
-    put_at_rate(v, "14.34", l, 34.5, 0);
-    put_at_rate(v, "14.51", l, 51.6, 0);
-    put_at_rate(v, "14.69", l, 69.9, 0);
-    put_at_rate(v, "14.79", l, 79.6, 0);
-    for (size_t i = 0; i < N_ELEMS(l); i++)
-        peak = l[i].rate > peak ? l[i].rate : peak;
-    validate_put(v, "14.peak", peak);
-    validate_put(v, "14.saturated", l[N_ELEMS(l) - 1].ns);
-    validate_put(v, "15.mess", peak);
-    return 0;
+    return dram_loaded(v, false);
+}
+
+/* The same with the node's DRAM in curve mode. */
+int measure_dram_curve(struct validate *v)
+{
+    uint64_t before = v->conf.imc.curve;
+    v->conf.imc.curve = MEM_CURVE_SKYLAKE_DDR4;
+    int bad = dram_loaded(v, true);
+    v->conf.imc.curve = before;
+    return bad;
 }
 
 int measure_dram_remote(struct validate *v)
 {
     struct loaded l[3];
     static const uint64_t some[] = {0, 200, 8000};
-    double peak = 0;
     if (v->conf.numa.n_nodes < 2)
         return 0;
     validate_put(v, "18.remote", chase_ns(v, 1, GIB, LEVEL_1G, step_chase_shuffled));
-    if (loaded_curve(v, 1, &(struct curve_kind){"dram-remote", "78% reads", 78, 0}, l, some, N_ELEMS(some)))
+    if (loaded_curve(v, 1, &(struct curve_kind){"dram-remote", "78% reads", 78, 0, false}, l, some, N_ELEMS(some)))
         return -1;
-    for (size_t i = 0; i < N_ELEMS(l); i++)
-        peak = l[i].rate > peak ? l[i].rate : peak;
-    validate_put(v, "20.mess", peak);
+    validate_put(v, "20.mess", largest(l, N_ELEMS(l)));
     validate_put(v, "20.read", bandwidth(v, 16, 1, PROBE_LOAD));
     validate_put(v, "20.nt", bandwidth(v, 16, 1, PROBE_NTSTORE));
     return 0;
@@ -240,19 +270,32 @@ int measure_dram_remote(struct validate *v)
 /* ---- CXL ---- */
 
 /* The curve is given at the host's interface: without the way through the caches. */
-static int cxl_curve(struct validate *v, uint32_t node)
+static int cxl_curve(struct validate *v, bool is_curve)
 {
+    static const struct {
+        const char *key[2];
+        double rate;
+    } at[] = {{{"73.18", "73.curve.18"}, 18.28}, {{"73.30", "73.curve.30"}, 30.46}, {{"73.40", "73.curve.40"}, 39.97}};
+    double on_die = (double)v->conf.cache.llc_cycles * 1e9 / (double)v->conf.core.hz;
+    const struct curve_kind kind = {"cxl-loaded", is_curve ? "curve mode" : "60% reads", 60, on_die, is_curve};
     struct loaded l[N_ELEMS(gaps)];
-    double on_die = (double)v->conf.cache.llc_cycles * 1e9 / (double)v->conf.core.hz, peak = 0;
-    if (loaded_curve(v, node, &(struct curve_kind){"cxl-loaded", "60% reads", 60, on_die}, l, gaps, N_ELEMS(gaps)))
+    if (loaded_curve(v, (uint32_t)v->conf.numa.n_nodes, &kind, l, gaps, N_ELEMS(gaps)))
         return -1;
-    put_at_rate(v, "73.18", l, 18.28, on_die);
-    put_at_rate(v, "73.30", l, 30.46, on_die);
-    put_at_rate(v, "73.40", l, 39.97, on_die);
-    for (size_t i = 0; i < N_ELEMS(l); i++)
-        peak = l[i].rate > peak ? l[i].rate : peak;
-    validate_put(v, "73.peak", peak);
+    for (size_t i = 0; i < N_ELEMS(at); i++)
+        put_at_rate(v, at[i].key[is_curve], l, at[i].rate, on_die);
+    validate_put(v, is_curve ? "73.curve.peak" : "73.peak", largest(l, N_ELEMS(l)));
     return 0;
+}
+
+int measure_cxl_curve(struct validate *v)
+{
+    uint64_t before = v->conf.cxl_imc.curve;
+    if (!v->conf.cxl.devices)
+        return fail(v->d, "validate: the machine claims rows of CXL and has no expander");
+    v->conf.cxl_imc.curve = MEM_CURVE_CXL_EXPANDER;
+    int bad = cxl_curve(v, true);
+    v->conf.cxl_imc.curve = before;
+    return bad;
 }
 
 int measure_cxl(struct validate *v)
@@ -270,7 +313,7 @@ int measure_cxl(struct validate *v)
     double on_die = (double)conf.cache.llc_cycles * 1e9 / (double)conf.core.hz;
     double local = chase_ns(v, 0, GIB, LEVEL_1G, step_chase_shuffled);
     validate_put(v, "73.idle", chase_ns(v, node, GIB, LEVEL_1G, step_chase_shuffled) - on_die);
-    int bad = cxl_curve(v, node);
+    int bad = cxl_curve(v, false);
     for (size_t i = 0; i < N_ELEMS(devices) && !bad; i++) {
         v->conf.cxl.port_ps = devices[i].port_ps;
         validate_put(v, devices[i].key, chase_ns(v, node, GIB, LEVEL_1G, step_chase_shuffled) - local);

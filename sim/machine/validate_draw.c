@@ -98,6 +98,8 @@ static int write_data(const struct validate *v, const struct picture *p, const c
         if (strcmp(c->plot, p->name) != 0)
             continue;
         put_curve(o.f, c);
+        if (c->is_alone)
+            continue;
         fprintf(o.f, "# %s, published\n", c->line);
         if (put_published(o.f, table, c->line))
             bad = fail(d, "results/hardware/%s.csv: no column \"%s\"", p->name, c->line);
@@ -111,15 +113,16 @@ static int write_data(const struct validate *v, const struct picture *p, const c
 /* Colour and mark say which curve, dashes that it is the published one. */
 static void put_lines(FILE *f, const struct validate *v, const struct picture *p)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, block = 0;
     fputs("plot ", f);
     for (uint32_t i = 0; i < v->n_curves; i++) {
         if (strcmp(v->curve[i].plot, p->name) != 0)
             continue;
-        fprintf(f,
-                "%s'%s.dat' index %u using 1:2 with lines lc rgb colour[%u] lw 1 dt (8,5) notitle, \\\n"
-                "     '%s.dat' index %u using 1:2 with linespoints ls %u dt solid title \"%s\" noenhanced",
-                n ? ", \\\n     " : "", p->name, 2 * n + 1, n + 1, p->name, 2 * n, n + 1, v->curve[i].line);
+        fprintf(f, "%s'%s.dat' index %u using 1:2 with linespoints ls %u dt solid title \"%s\" noenhanced",
+                n ? ", \\\n     " : "", p->name, block++, n + 1, v->curve[i].line);
+        if (!v->curve[i].is_alone)
+            fprintf(f, ", \\\n     '%s.dat' index %u using 1:2 with lines lc rgb colour[%u] lw 1 dt (8,5) notitle",
+                    p->name, block++, n + 1);
         n++;
     }
     fputs(", \\\n     NaN with lines lc rgb '#555555' lw 1 dt (8,5) title \"published\"\n", f);
