@@ -9,6 +9,7 @@
     .section .text.entry, "ax"
     .code32
     .global pvh_entry
+    .type pvh_entry, @function
 pvh_entry:
     cli
     cld
@@ -31,6 +32,7 @@ pvh_entry:
 
     .code32
 /* One to one, 4 GiB by 2 MiB pages; all writable and executable until paging_init(). */
+    .type first_tables, @function
 first_tables:
     movl $(pdpt + 3), pml4
     mov $pd, %eax
@@ -51,6 +53,7 @@ first_tables:
     ret
 
 /* Paging with the tables at EAX, 64-bit mode as far as the next far jump. */
+    .type long_mode, @function
 long_mode:
     mov %eax, %cr3
     mov $0x620, %eax            /* PAE, OSFXSR, OSXMMEXCPT */
@@ -78,6 +81,7 @@ boot_gdt_pointer:
 #define AT(label) (label - trampoline + 0x8000)
     .global trampoline, trampoline_end
     .code16
+    .type trampoline, @function
 trampoline:
     cli
     cld
@@ -121,6 +125,7 @@ trampoline_end:
     .endm
     .global trap_stubs
     .align 16
+    .type trap_stubs, @function
 trap_stubs:
     .set n, 0
     .rept 256
@@ -128,6 +133,7 @@ trap_stubs:
     .set n, n + 1
     .endr
 
+    .type trap_common, @function
 trap_common:
     testb $3, 24(%rsp)
     jz 1f
@@ -179,6 +185,7 @@ trap_common:
 #define USER_RSP   %gs:16
 #define KERNEL_RSP %gs:24
     .global trap_try, trap_recover
+    .type trap_try, @function
 trap_try:
     push %rbx
     push %rbp
@@ -194,6 +201,7 @@ trap_try:
     call *%rax
     xor %eax, %eax
     jmp 1f
+    .type trap_recover, @function
 trap_recover:
     mov $1, %eax
 1:  movq $0, RECOVER
@@ -208,6 +216,7 @@ trap_recover:
 
 /* uint64_t user_enter(uint64_t rip, uint64_t rsp, uint64_t arg) */
     .global user_enter, user_syscall, user_leave
+    .type user_enter, @function
 user_enter:
     push %rbx
     push %rbp
@@ -234,6 +243,7 @@ user_enter:
     swapgs
     iretq
 
+    .type user_syscall, @function
 user_syscall:
     swapgs
     mov %rsp, USER_RSP
@@ -257,6 +267,7 @@ user_syscall:
     sysretq
 
 /* System call 0: RSI is the result of user_enter(). */
+    .type user_leave, @function
 user_leave:
     mov %rsi, %rax
     mov KERNEL_RSP, %rsp
