@@ -472,6 +472,50 @@ static void fini(void *self)
     free(s);
 }
 
+static void vm_state(struct vm *v, const struct quire_state *c)
+{
+    struct vm flat = *v;
+    flat.last = NULL;
+    flat.level = NULL;
+    flat.gen = NULL;
+    flat.seen = NULL;
+    flat.rise = flat.near = NULL;
+    c->bytes(c, &flat, sizeof flat);
+    flat.m = c->count(c, flat.m, 1ull << 36);
+    flat.reach = c->count(c, flat.reach, 1ull << 36);
+    flat.n_gens = (uint32_t)c->count(c, flat.n_gens, UINT32_MAX);
+    flat.n_seen = c->count(c, flat.n_seen, 1ull << 36);
+    if (c->is_loading) {
+        flat.cap_gens = flat.n_gens;
+        flat.cap_seen = flat.n_seen;
+        *v = flat;
+    }
+    quire_state_memory(c, &v->last, (v->m + 1) * sizeof *v->last);
+    quire_state_memory(c, &v->level, (v->m + 1) * sizeof *v->level);
+    quire_state_memory(c, &v->gen, v->n_gens * sizeof *v->gen);
+    quire_state_memory(c, &v->seen, v->n_seen * sizeof *v->seen);
+    quire_state_memory(c, &v->rise, (v->reach + 2) * sizeof *v->rise);
+    quire_state_memory(c, &v->near, (v->reach + 2) * sizeof *v->near);
+}
+
+static int32_t state(void *self, const struct quire_state *c)
+{
+    struct bits *s = self;
+    uint64_t n = c->count(c, s->n_vms, 1u << 16);
+    if (c->is_loading) {
+        s->vm = calloc(n + 1, sizeof(struct vm *));
+        s->n_vms = (uint32_t)n;
+    }
+    for (uint32_t i = 0; i < s->n_vms; i++) {
+        uint64_t is_there = c->count(c, s->vm[i] != NULL, 1);
+        if (c->is_loading && is_there)
+            s->vm[i] = calloc(1, sizeof(struct vm));
+        if (is_there)
+            vm_state(s->vm[i], c);
+    }
+    return QUIRE_OK;
+}
+
 static int32_t init(const struct quire_host *h, void **self, const char **why)
 {
     struct bits *s = calloc(1, sizeof *s);
@@ -506,6 +550,7 @@ static const struct quire_option options[] = {
     QUIRE_OPTION(BOOL, "split", "true", "large nested pages are split, so that the bits are those of 4 KiB pages"),
     QUIRE_OPTION(TIME, "epoch", "0s", "the curve is written and its past halved this often; 0s: once, at the end"),
 };
-static const struct quire_hooks hooks = {.size = sizeof hooks, .fini = fini, .vm_event = vm_event, .timer = timer};
+static const struct quire_hooks hooks = {
+    .size = sizeof hooks, .fini = fini, .vm_event = vm_event, .timer = timer, .state = state};
 QUIRE_POLICY(.name = "mrc-bits", .roles = QUIRE_ROLE_TRACE, QUIRE_OPTIONS(options), .hooks = &hooks, .init = init,
              .help = "The miss-rate curve of each VM, from the accessed or dirty bits of its nested page tables.")

@@ -466,6 +466,43 @@ static void fini(void *self)
     free(s);
 }
 
+static void vm_state(struct damon *s, struct vm *v, const struct quire_state *c)
+{
+    struct vm flat = *v;
+    flat.is_mapped = flat.is_fresh = NULL;
+    flat.region = flat.spare = NULL;
+    flat.rise = flat.near = NULL;
+    c->bytes(c, &flat, sizeof flat);
+    flat.m = c->count(c, flat.m, 1ull << 36);
+    flat.reach = c->count(c, flat.reach, 1ull << 36);
+    if (c->is_loading)
+        *v = flat;
+    quire_state_memory(c, &v->is_mapped, (v->m / 64 + 1) * sizeof *v->is_mapped);
+    quire_state_memory(c, &v->is_fresh, (v->m / 64 + 1) * sizeof *v->is_fresh);
+    quire_state_memory(c, &v->region, s->max * sizeof *v->region);
+    quire_state_memory(c, &v->spare, s->max * sizeof *v->spare);
+    quire_state_memory(c, &v->rise, (v->reach + 2) * sizeof *v->rise);
+    quire_state_memory(c, &v->near, (v->reach + 2) * sizeof *v->near);
+}
+
+static int32_t state(void *self, const struct quire_state *c)
+{
+    struct damon *s = self;
+    uint64_t n = c->count(c, s->n_vms, 1u << 16);
+    if (c->is_loading) {
+        s->vm = calloc(n + 1, sizeof(struct vm *));
+        s->n_vms = (uint32_t)n;
+    }
+    for (uint32_t i = 0; i < s->n_vms; i++) {
+        uint64_t is_there = c->count(c, s->vm[i] != NULL, 1);
+        if (c->is_loading && is_there)
+            s->vm[i] = calloc(1, sizeof(struct vm));
+        if (is_there)
+            vm_state(s, s->vm[i], c);
+    }
+    return QUIRE_OK;
+}
+
 static int32_t init(const struct quire_host *h, void **self, const char **why)
 {
     struct damon *s = calloc(1, sizeof *s);
@@ -506,6 +543,7 @@ static const struct quire_option options[] = {
     QUIRE_OPTION(BOOL, "counter", "true", "accesses that were not seen are counted by a performance counter"),
     QUIRE_OPTION(TIME, "epoch", "0s", "the curve is written and its past halved this often; 0s: once, at the end"),
 };
-static const struct quire_hooks hooks = {.size = sizeof hooks, .fini = fini, .vm_event = vm_event, .timer = timer};
+static const struct quire_hooks hooks = {
+    .size = sizeof hooks, .fini = fini, .vm_event = vm_event, .timer = timer, .state = state};
 QUIRE_POLICY(.name = "mrc-damon", .roles = QUIRE_ROLE_TRACE, QUIRE_OPTIONS(options), .hooks = &hooks, .init = init,
              .help = "The miss-rate curve of each VM, from the accessed bits of pages that stand for regions.")

@@ -431,6 +431,37 @@ static void fini(void *self)
     free(s);
 }
 
+static void vm_state(struct vm *v, const struct quire_state *c)
+{
+    struct vm flat = *v;
+    flat.page = NULL;
+    flat.group = NULL;
+    c->bytes(c, &flat, sizeof flat);
+    flat.k = (uint32_t)c->count(c, flat.k, 1u << 31);
+    if (c->is_loading)
+        *v = flat;
+    quire_state_memory(c, &v->page, (v->k + 1ull) * sizeof *v->page);
+    quire_state_memory(c, &v->group, GROUPS * sizeof *v->group);
+}
+
+static int32_t state(void *self, const struct quire_state *c)
+{
+    struct mrc *s = self;
+    uint64_t n = c->count(c, s->n_vms, 1u << 16);
+    if (c->is_loading) {
+        s->vm = calloc(n + 1, sizeof(struct vm *));
+        s->n_vms = (uint32_t)n;
+    }
+    for (uint32_t i = 0; i < s->n_vms; i++) {
+        uint64_t is_there = c->count(c, s->vm[i] != NULL, 1);
+        if (c->is_loading && is_there)
+            s->vm[i] = calloc(1, sizeof(struct vm));
+        if (is_there)
+            vm_state(s->vm[i], c);
+    }
+    return QUIRE_OK;
+}
+
 static int32_t init(const struct quire_host *h, void **self, const char **why)
 {
     struct mrc *s = calloc(1, sizeof *s);
@@ -467,7 +498,7 @@ static const struct quire_option options[] = {
     QUIRE_OPTION(BOOL, "resample", "false", "each epoch begins with a new sample"),
 };
 static const struct quire_hooks hooks = {
-    .size = sizeof hooks, .fini = fini, .vm_event = vm_event, .fault = fault, .timer = timer};
+    .size = sizeof hooks, .fini = fini, .vm_event = vm_event, .fault = fault, .timer = timer, .state = state};
 
 QUIRE_POLICY(.name = "mrc", .roles = QUIRE_ROLE_TRACE, QUIRE_OPTIONS(options), .hooks = &hooks, .init = init,
              .help = "The miss-rate curve of each VM, observed by tracing a sample of its pages.")

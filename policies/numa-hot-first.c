@@ -443,6 +443,39 @@ static void fini(void *self)
     free(s);
 }
 
+static void plan_state(struct plan *p, const struct quire_state *c)
+{
+    struct plan flat = *p;
+    uint64_t n_queue;
+    flat.page = NULL;
+    flat.queue = NULL;
+    c->bytes(c, &flat, sizeof flat);
+    flat.n_pages = c->count(c, flat.n_pages, 1ull << 36);
+    n_queue = c->count(c, p->queue ? flat.n_pages + 1 : 0, 1ull << 36);
+    if (c->is_loading)
+        *p = flat;
+    quire_state_memory(c, &p->page, p->n_pages * sizeof *p->page);
+    quire_state_memory(c, &p->queue, n_queue * sizeof *p->queue);
+}
+
+static int32_t state(void *self, const struct quire_state *c)
+{
+    struct numa *s = self;
+    uint64_t n = c->count(c, s->n_plans, 1u << 16);
+    if (c->is_loading) {
+        s->plan = calloc(n + 1, sizeof(struct plan *));
+        s->n_plans = (uint32_t)n;
+    }
+    for (uint32_t i = 0; i < s->n_plans; i++) {
+        uint64_t is_there = c->count(c, s->plan[i] != NULL, 1);
+        if (c->is_loading && is_there)
+            s->plan[i] = calloc(1, sizeof(struct plan));
+        if (is_there)
+            plan_state(s->plan[i], c);
+    }
+    return QUIRE_OK;
+}
+
 static int32_t init(const struct quire_host *h, void **self, const char **why)
 {
     struct numa *s = calloc(1, sizeof *s);
@@ -484,8 +517,13 @@ static const struct quire_option options[] = {
     QUIRE_OPTION(TIME, "limit", "10s", "method 1 ends after this time"),
     QUIRE_OPTION(TIME, "settle", "1ms", "a plan begins so long after the vCPUs moved"),
 };
-static const struct quire_hooks hooks = {
-    .size = sizeof hooks, .fini = fini, .vm_event = vm_event, .fault = fault, .timer = timer, .done = done};
+static const struct quire_hooks hooks = {.size = sizeof hooks,
+                                         .fini = fini,
+                                         .vm_event = vm_event,
+                                         .fault = fault,
+                                         .timer = timer,
+                                         .done = done,
+                                         .state = state};
 
 QUIRE_POLICY(.name = "numa-hot-first", .roles = QUIRE_ROLE_NUMA | QUIRE_ROLE_TRACE, .caps = QUIRE_CAP_ORACLE,
              QUIRE_OPTIONS(options), .hooks = &hooks, .init = init,

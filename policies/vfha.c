@@ -102,6 +102,14 @@ static uint64_t flush(void *self, const struct quire_flush *f)
     return drain(self, f->vm, f->region, f->now_ps);
 }
 
+static int32_t state(void *self, const struct quire_state *c)
+{
+    struct vfha *s = self;
+    c->bytes(c, s->end_ps, sizeof s->end_ps);
+    c->bytes(c, s->next_ps, sizeof s->next_ps);
+    return QUIRE_OK;
+}
+
 static int32_t init(const struct quire_host *h, void **self, const char **why)
 {
     struct vfha *s = calloc(1, sizeof *s);
@@ -126,7 +134,7 @@ static const struct quire_option options[] = {
     QUIRE_OPTION(WORD, "controllers", "backing", "drain those that back the region, or all", .words = sets),
 };
 static const struct quire_hooks hooks = {
-    .size = sizeof hooks, .fini = free, .vm_event = vm_event, .fault = fault, .flush = flush};
+    .size = sizeof hooks, .fini = free, .vm_event = vm_event, .fault = fault, .flush = flush, .state = state};
 
 QUIRE_POLICY(.name = "vfha", .roles = QUIRE_ROLE_PMEM, QUIRE_OPTIONS(options), .hooks = &hooks, .init = init,
              .help = "Virtual flush hints: one a persistent region, trapped where the host has hints, free where not.")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The policy plugin ABI, version 1.1: all that a memory-management policy may include.
+/* The policy plugin ABI, version 1.2: all that a memory-management policy may include.
  *
  * A policy is a shared object that exports quire_policy_entry(). The host calls it once; the policy answers with its
  * name, its options, the roles and capabilities it wants and its hooks. From then on the host calls hooks in one total
@@ -19,13 +19,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define QUIRE_ABI_MAJOR 1u
-#define QUIRE_ABI_MINOR 1u
+#define QUIRE_ABI_MINOR 2u
 
 /* True if a struct that came from the other side covers the field. */
 #define QUIRE_HAS(ptr, field) ((ptr)->size >= offsetof(__typeof__(*(ptr)), field) + sizeof((ptr)->field))
@@ -170,6 +171,16 @@ struct quire_power {
     uint64_t now_ps;
 };
 
+/* A checkpoint is written, or read back into an instance that init has just made with the same options on the same
+ * machine. What services gave (timers, handles of VMs) stays valid: it is saved as it is. No service may be called. */
+struct quire_state {
+    uint32_t size;
+    uint32_t is_loading; /* 1: the bytes are set, 0: they are taken */
+    void (*bytes)(const struct quire_state *s, void *p, uint64_t n);
+    /* n as it was saved; more than max is damage, answered by 0. */
+    uint64_t (*count)(const struct quire_state *s, uint64_t n, uint64_t max);
+};
+
 /* ---- hooks: NULL means the built-in default ------------------------------------------------------------------------
  */
 struct quire_hooks {
@@ -184,6 +195,9 @@ struct quire_hooks {
     /* Answers when the flush is complete, in ps; the vCPU waits until then. */
     uint64_t (*flush)(void *self, const struct quire_flush *f);
     void (*power)(void *self, const struct quire_power *p);
+    /* Since 1.2. Passes everything that init would not make again through s. 0, or QUIRE_E_* if it cannot. A policy
+     * without it (NULL) makes its run one that cannot be checkpointed. */
+    int32_t (*state)(void *self, const struct quire_state *s);
 };
 
 /* ---- services ------------------------------------------------------------------------------------------------------
@@ -392,6 +406,17 @@ __attribute__((visibility("default"))) const struct quire_policy *quire_policy_e
 #ifndef QUIRE_SOURCE_ID
 #define QUIRE_SOURCE_ID NULL
 #endif
+/* An array from malloc of n bytes, in hooks.state: reading, the old one is freed and a new one made. */
+static inline void quire_state_memory(const struct quire_state *s, void *pp, uint64_t n)
+{
+    void **p = (void **)pp;
+    if (s->is_loading) {
+        free(*p);
+        *p = calloc(n ? n : 1, 1);
+    }
+    if (n)
+        s->bytes(s, *p, n);
+}
 /* The whole plugin: QUIRE_POLICY(.name = "x", .help = "...", .hooks = &hooks, .init = init, ...) */
 #define QUIRE_POLICY(...)                                                                                              \
     static const struct quire_policy quire_this_policy = {.size = sizeof(struct quire_policy),                         \

@@ -397,3 +397,30 @@ int caches_verify(const struct caches *c, struct diag *d)
             return -1;
     return 0;
 }
+
+/* ---- checkpoints ---- */
+
+static void pcache_state(struct pcache *p, struct ckpt *k)
+{
+    ckpt_bytes(k, p->tag, (p->set_mask + 1) * p->stride * sizeof *p->tag);
+    ckpt_bytes(k, p->lru, (p->set_mask + 1) * sizeof *p->lru);
+}
+
+void caches_state(struct caches *c, struct ckpt *k)
+{
+    ckpt_section(k, "caches");
+    ckpt_same(k, c->n_cores, "cores");
+    for (uint32_t i = 0; i < c->n_cores; i++) {
+        struct core_cache *p = &c->core[i];
+        pcache_state(&p->l1d, k);
+        pcache_state(&p->l1i, k);
+        pcache_state(&p->l2, k);
+        if (p->prefetch)
+            prefetcher_state(p->prefetch, k);
+        CKPT(k, p->stats);
+    }
+    for (uint32_t s = 0; s < c->n_sockets; s++) {
+        llc_state(&c->llc[s], k);
+        snoop_state(c, &c->snoop[s], k);
+    }
+}

@@ -198,4 +198,7 @@ void cache_write_back_all(struct caches *c, ps_t t);
  * exclusive line in one place only. For check = true. */
 int caches_verify(const struct caches *c, struct diag *d);
 
+/* Tags, directories, prefetchers and counters, for a checkpoint. */
+void caches_state(struct caches *c, struct ckpt *k);
+
 #endif

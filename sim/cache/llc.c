@@ -444,3 +444,30 @@ int llc_verify_line(const struct caches *c, const struct core_cache *p, uint64_t
                     (unsigned long long)line, holders);
     return 0;
 }
+
+/* ---- checkpoints ---- */
+
+void llc_state(struct llc *l, struct ckpt *k)
+{
+    ckpt_bytes(k, l->sets, ((uint64_t)l->slices << l->slice_set_bits) * l->set_bytes);
+    CKPT(k, l->stats);
+}
+
+void snoop_state(struct caches *c, struct snoop_filter *f, struct ckpt *k)
+{
+    uint64_t sole = ckpt_count(k, f->sole ? (uint64_t)(f->sole - c->core) + 1 : 0, c->n_cores);
+    f->sole = sole ? &c->core[sole - 1] : NULL;
+    uint64_t n = ckpt_count(k, f->n_buckets, 1ull << 32);
+    if (n & (n - 1)) {
+        ckpt_fail(k, "section 'caches': a directory of %llu buckets", (unsigned long long)n);
+        return;
+    }
+    if (ckpt_is_loading(k)) {
+        free(f->bucket);
+        f->bucket = n ? xhuge(n * sizeof *f->bucket) : NULL;
+        f->n_buckets = n;
+    }
+    ckpt_bytes(k, f->bucket, n * sizeof *f->bucket);
+    CKPT(k, f->n_lines);
+    ckpt_map(k, &f->spill);
+}

@@ -49,4 +49,7 @@ bool core_downgrade(struct core_cache *p, uint64_t line, uint32_t state);
 bool core_holds(const struct core_cache *p, uint64_t line);
 bool core_holds_l1(const struct core_cache *p, uint64_t line); /* as data */
 
+void llc_state(struct llc *l, struct ckpt *k);
+void snoop_state(struct caches *c, struct snoop_filter *f, struct ckpt *k);
+
 #endif

@@ -206,3 +206,12 @@ ps_t prefetch_access(struct caches *c, uint32_t core, uint64_t line, enum cache_
     look(&a, line, !holds, is_data);
     return max_u64(done, ready);
 }
+
+void prefetcher_state(struct prefetcher *f, struct ckpt *k)
+{
+    struct map unused = f->unused;
+    f->unused = (struct map){0};
+    CKPT(k, *f);
+    f->unused = unused;
+    ckpt_map(k, &f->unused);
+}

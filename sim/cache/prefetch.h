@@ -52,4 +52,6 @@ void prefetch_gone(struct core_cache *p, uint64_t line);
 ps_t cache_demand(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t);
 ps_t cache_bring(struct caches *c, uint32_t core, uint64_t line, ps_t t);
 
+void prefetcher_state(struct prefetcher *f, struct ckpt *k);
+
 #endif

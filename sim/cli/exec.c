@@ -14,7 +14,7 @@ struct exec_args {
     const char *machine, *memory, *pmem, *backing, *timing, *policy, *out, *root, *env, *record, *trace_insn, *profile,
         *gdb, *timing_at;
     uint64_t vcpus, seed, max_instructions;
-    struct sets set;
+    struct sets set, checkpoint;
     bool native, stats, check, sample;
 };
 
@@ -104,10 +104,12 @@ static int exec(const struct exec_args *a, char **word, int n, struct diag *d)
     char *text = experiment_text(a, word, n, machine);
     struct conf *conf = conf_parse(text, strlen(text), "exec", "", &experiment_schema, d);
     struct result *r = result_new();
-    int bad = !conf;
+    struct run_checkpoint at[RUN_MAX_CHECKPOINTS];
+    uint32_t n_at = 0;
+    int bad = !conf || point_checkpoints(&a->checkpoint, at, &n_at, d);
     for (uint32_t i = 0; !bad && i < a->set.n; i++)
         bad = point_set(conf, a->set.text[i], d);
-    bad = bad || run_point(conf, r, d);
+    bad = bad || run_point_saving(conf, at, n_at, r, d);
     if (!bad && a->out[0])
         bad = point_write(conf, r, a->out, d);
     if (!bad && a->stats)
@@ -162,6 +164,8 @@ int cmd_exec(int argc, char **argv)
         {"profile", 0, "FILE", ARG_STRING, &a.profile, "instructions and time by function; -: standard error"},
         {"trace-insn", 0, "FILE", ARG_STRING, &a.trace_insn, "a line an instruction; -: standard error"},
         {"check", 0, NULL, ARG_FLAG, &a.check, "golden models on"},
+        {"checkpoint", 0, "TIME:FILE", ARG_SETS, &a.checkpoint,
+         "write the whole state then (2ms:half.ckpt), for quire resume; may be given many times"},
         {"set", 0, "KEY=VALUE", ARG_SETS, &a.set,
          "any key of an experiment file (machine.imc.wpq_entries=4); may be given many times"},
         {"stats", 0, NULL, ARG_FLAG, &a.stats, "print what the machine counted to standard error at the end"},

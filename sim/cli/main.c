@@ -17,6 +17,7 @@ static const struct {
     {"crash", cmd_crash, "every image that a power failure may leave, judged by the program"},
     {"exec", cmd_exec, "a static x86-64 Linux program on a simulated machine"},
     {"replay", cmd_replay, "one run without an experiment file: a trace or a generator on a machine"},
+    {"resume", cmd_resume, "go on from a checkpoint of one of these"},
     {"mrc", cmd_mrc, "miss-ratio curves of a trace"},
     {"trace", cmd_trace, "look at traces, convert and cut them"},
     {"policy", cmd_policy, "policy plugins: what there is, and whether one behaves"},

@@ -49,3 +49,13 @@ int point_set(struct conf *conf, const char *text, struct diag *d)
     free(key);
     return bad;
 }
+
+int point_checkpoints(const struct sets *texts, struct run_checkpoint *at, uint32_t *n, struct diag *d)
+{
+    _Static_assert(sizeof texts->text / sizeof *texts->text <= RUN_MAX_CHECKPOINTS,
+                   "as many as the command line takes");
+    for (*n = 0; *n < texts->n; ++*n)
+        if (run_checkpoint_read(texts->text[*n], "--checkpoint", &at[*n], d))
+            return -1;
+    return 0;
+}

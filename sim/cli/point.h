@@ -4,7 +4,9 @@
 #define QUIRE_CLI_POINT_H
 
 #include "sim/base/conf.h"
+#include "sim/cli/args.h"
 #include "sim/machine/result.h"
+#include "sim/machine/run.h"
 
 #include <stdio.h>
 
@@ -14,5 +16,8 @@ void point_add_policy(FILE *f, const char *spec);
 int point_set(struct conf *conf, const char *text, struct diag *d);
 /* The result as a run directory below out, whose name goes to standard error. */
 int point_write(const struct conf *conf, const struct result *r, const char *out, struct diag *d);
+
+/* The texts of --checkpoint. at has RUN_MAX_CHECKPOINTS places. */
+int point_checkpoints(const struct sets *texts, struct run_checkpoint *at, uint32_t *n, struct diag *d);
 
 #endif

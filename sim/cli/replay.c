@@ -12,7 +12,7 @@
 struct replay_args {
     const char *machine, *memory, *pmem, *backing, *format, *policy, *out, *footprint;
     uint64_t vcpus, accesses, seed;
-    struct sets set;
+    struct sets set, checkpoint;
     bool check, true_curve;
 };
 
@@ -44,10 +44,12 @@ static int replay(const struct replay_args *a, const char *what, struct diag *d)
     char *text = experiment_text(a, what, machine);
     struct conf *conf = conf_parse(text, strlen(text), "replay", ".", &experiment_schema, d);
     struct result *r = result_new();
-    int bad = !conf;
+    struct run_checkpoint at[RUN_MAX_CHECKPOINTS];
+    uint32_t n_at = 0;
+    int bad = !conf || point_checkpoints(&a->checkpoint, at, &n_at, d);
     for (uint32_t i = 0; !bad && i < a->set.n; i++)
         bad = point_set(conf, a->set.text[i], d);
-    bad = bad || run_point(conf, r, d);
+    bad = bad || run_point_saving(conf, at, n_at, r, d);
     if (!bad && a->out[0])
         bad = point_write(conf, r, a->out, d);
     else if (!bad)
@@ -84,6 +86,8 @@ int cmd_replay(int argc, char **argv)
         {"seed", 0, "N", ARG_UINT, &a.seed, "seed of all random streams [1]"},
         {"check", 0, NULL, ARG_FLAG, &a.check, "golden models on"},
         {"true-curve", 0, NULL, ARG_FLAG, &a.true_curve, "also the exact miss-ratio curve"},
+        {"checkpoint", 0, "TIME:FILE", ARG_SETS, &a.checkpoint,
+         "write the whole state then (2ms:half.ckpt), for quire resume; may be given many times"},
         {"set", 0, "KEY=VALUE", ARG_SETS, &a.set,
          "any key of an experiment file (machine.imc.wpq_entries=4); may be given many times"},
         {"out", 'o', "DIR", ARG_STRING, &a.out, "write a run directory below DIR [result.json on standard output]"},

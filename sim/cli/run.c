@@ -4,6 +4,7 @@
 #include "sim/base/types.h"
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
+#include "sim/cli/point.h"
 #include "sim/machine/expect.h"
 #include "sim/machine/run.h"
 #include "sim/machine/sweep.h"
@@ -15,7 +16,7 @@
 
 struct run_args {
     const char *out, *point, *base;
-    struct sets set;
+    struct sets set, checkpoint;
     uint64_t jobs;
     bool check_config, help_keys;
 };
@@ -111,6 +112,32 @@ static int run_all(const struct experiment *e, const struct run_args *a, struct 
     return opt.only ? EXIT_DONE : finish(e, a->out, &p, d);
 }
 
+static struct conf *find_point(const struct experiment *e, const char *id, struct diag *d)
+{
+    for (uint32_t i = 0; i < e->n_studies; i++)
+        for (uint32_t k = 0; k < e->study[i].n_points; k++)
+            if (strcmp(e->study[i].point[k].id, id) == 0)
+                return study_point_conf(&e->study[i], &e->study[i].point[k], d);
+    fail(d, "--checkpoint: found --point '%s', expected a run of this experiment (quire run --check-config lists them)",
+         id);
+    return NULL;
+}
+
+/* One point, with checkpoints on the way. */
+static int run_saving(const struct experiment *e, const struct run_args *a, struct diag *d)
+{
+    struct run_checkpoint at[RUN_MAX_CHECKPOINTS];
+    uint32_t n;
+    if (point_checkpoints(&a->checkpoint, at, &n, d))
+        return args_complain(d);
+    struct conf *conf = find_point(e, a->point, d);
+    struct result *r = result_new();
+    int bad = !conf || out_mkdirs(a->out, d) || run_point_saving(conf, at, n, r, d) || point_write(conf, r, a->out, d);
+    result_free(r);
+    conf_free(conf);
+    return bad ? args_complain(d) : EXIT_DONE;
+}
+
 int cmd_run(int argc, char **argv)
 {
     struct run_args a = {.out = "", .point = "", .base = "", .jobs = 1};
@@ -120,6 +147,8 @@ int cmd_run(int argc, char **argv)
         {"jobs", 'j', "N", ARG_UINT, &a.jobs, "points run at the same time [1]"},
         {"set", 0, "KEY=VALUE", ARG_STRING, &help, "overrides a key; may be given many times"},
         {"point", 0, "ID", ARG_STRING, &a.point, "run only the point of that run id"},
+        {"checkpoint", 0, "TIME:FILE", ARG_SETS, &a.checkpoint,
+         "with --point: write its whole state then, for quire resume; may be given many times"},
         {"base", 0, "DIR", ARG_STRING, &a.base, "what file names in the experiment are relative to [its own folder]"},
         {"check-config", 0, NULL, ARG_FLAG, &a.check_config, "find what is wrong, list the points, run nothing"},
         {"engine", 0, "local", ARG_STRING, &engine, "where points run: on this machine [local]"},
@@ -158,7 +187,7 @@ int cmd_run(int argc, char **argv)
         const char *base = strrchr(word[0], '/') ? strrchr(word[0], '/') + 1 : word[0];
         a.out = out = xasprintf("out/%.*s", (int)strcspn(base, "."), base);
     }
-    int code = a.check_config ? check_config(e) : run_all(e, &a, &d);
+    int code = a.check_config ? check_config(e) : a.checkpoint.n ? run_saving(e, &a, &d) : run_all(e, &a, &d);
     experiment_free(e);
     free(out);
     return code;

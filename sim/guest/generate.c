@@ -182,3 +182,12 @@ int generator_next(void *state, struct trace_rec *out, uint32_t max, struct diag
         out[n++] = kinds[g->kind].next(g);
     return (int)n;
 }
+
+void generator_state(struct generator *g, struct ckpt *c)
+{
+    CKPT(c, g->rng);
+    CKPT(c, g->left);
+    CKPT(c, g->init_page);
+    CKPT(c, g->position);
+    CKPT(c, g->step);
+}

@@ -48,6 +48,7 @@ struct player {
     uint32_t only_vcpu; /* of a trace's records; ~0: all */
     bool is_dependent;  /* every load needs the one before */
     uint32_t n, at;
+    uint64_t n_fetched;       /* records taken from the source so far */
     uint64_t ignored_records; /* kinds that a memory system has nothing to do with: block and object requests, marks */
     struct trace_rec rec[PLAYER_BATCH];
 };
@@ -81,5 +82,10 @@ bool generator_is_dependent(const struct generator *g);
 int player_run(struct vcpu *v, ps_t until_ps, struct diag *d);
 /* The guest switches the vCPU to the address space of that id, made if it is new. */
 int guest_space(struct vcpu *v, uint64_t id, struct diag *d);
+
+/* Where a generator is. */
+void generator_state(struct generator *g, struct ckpt *c);
+/* Where a player is; a trace is read again up to there. */
+void player_state(struct vcpu *v, struct ckpt *c);
 
 #endif

@@ -176,7 +176,20 @@ int guest_space(struct vcpu *v, uint64_t id, struct diag *d)
     return 0;
 }
 
-const struct guest_ops guest_ops = {.page_fault = page_fault, .run = player_run};
+static void state(struct vm *vm, struct ckpt *c)
+{
+    struct guest *g = vm->guest;
+    CKPT(c, g->next_gpa);
+    CKPT(c, g->table_gpa);
+    CKPT(c, g->table_end);
+    g->n_spaces = (uint32_t)ckpt_count(c, g->n_spaces, N_ELEMS(g->space_id));
+    CKPT(c, g->space_id);
+    CKPT(c, g->space_cr3);
+    for (uint32_t i = 0; i < vm->n_vcpus; i++)
+        player_state(&vm->vcpu[i], c);
+}
+
+const struct guest_ops guest_ops = {.page_fault = page_fault, .run = player_run, .state = state, .stops_unseen = true};
 
 /* ---- set-up ---- */
 

@@ -16,6 +16,7 @@ static int refill(struct vcpu *v, struct player *p, struct diag *d)
             return n;
         }
         p->n = (uint32_t)n;
+        p->n_fetched += p->n;
         if (p->only_vcpu != UINT32_MAX) {
             uint32_t kept = 0;
             for (uint32_t i = 0; i < p->n; i++)
@@ -126,4 +127,37 @@ int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
             return -1;
     }
     return 0;
+}
+
+/* ---- checkpoints ---- */
+
+/* Records that were taken before the checkpoint, from the same trace. */
+static void skip(struct vcpu *v, struct player *p, struct ckpt *c)
+{
+    static const uint64_t batch = PLAYER_BATCH;
+    struct diag d = {0};
+    struct trace_rec gone[PLAYER_BATCH];
+    for (uint64_t left = p->n_fetched; left;) {
+        int n = p->next(p->state, gone, (uint32_t)min_u64(left, batch), &d);
+        if (n <= 0) {
+            ckpt_fail(c, "vm %s: its trace ends %llu records before the place of the checkpoint", v->vm->name,
+                      (unsigned long long)left);
+            return;
+        }
+        left -= (uint64_t)n;
+    }
+}
+
+void player_state(struct vcpu *v, struct ckpt *c)
+{
+    struct player *p = v->guest;
+    CKPT(c, p->n_fetched);
+    CKPT(c, p->ignored_records);
+    p->n = (uint32_t)ckpt_count(c, p->n, PLAYER_BATCH);
+    p->at = (uint32_t)ckpt_count(c, p->at, p->n);
+    ckpt_bytes(c, p->rec, p->n * sizeof *p->rec);
+    if (p->next == generator_next)
+        generator_state(p->state, c);
+    else if (ckpt_is_loading(c) && !ckpt_failed(c))
+        skip(v, p, c);
 }

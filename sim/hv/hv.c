@@ -90,7 +90,13 @@ STATS_COMPLETE(struct vm_stats, vm_stat_desc);
 int hv_init(struct hv *hv, const struct hv_conf *conf, struct mem *mem, struct numa *numa, struct caches *caches,
             const struct core_conf *core, const struct mmu_conf *mmu, struct diag *d)
 {
-    *hv = (struct hv){.conf = *conf, .mem = mem, .numa = numa, .caches = caches, .crash_at = UINT64_MAX, .diag = d};
+    *hv = (struct hv){.conf = *conf,
+                      .mem = mem,
+                      .numa = numa,
+                      .caches = caches,
+                      .crash_at = UINT64_MAX,
+                      .save_at = UINT64_MAX,
+                      .diag = d};
     hv->n_cpus = caches->n_cores;
     hv->cpu = xaligned(64, hv->n_cpus * sizeof *hv->cpu);
     for (uint32_t i = 0; i < hv->n_cpus; i++) {
@@ -324,6 +330,15 @@ static bool runs_alone(const struct hv *hv)
     return n < 2;
 }
 
+/* A vCPU that runs alone and would not notice that its quantum is shorter. */
+static bool stops_unseen(const struct hv *hv)
+{
+    bool unseen = true;
+    for (uint32_t i = 0; i < hv->n_vms; i++)
+        unseen &= hv->vm[i]->ops->stops_unseen;
+    return unseen && runs_alone(hv);
+}
+
 static void sample(struct hv *hv, struct vm *vm, ps_t at)
 {
     uint64_t local = vm->stats.local_accesses - vm->last_sample.local_accesses;
@@ -408,6 +423,9 @@ int hv_run(struct hv *hv, ps_t end_ps, struct diag *d)
         ps_t now = earliest(hv);
         if (now == UINT64_MAX || (end_ps && now >= end_ps) || hv->is_down)
             return 0;
+        while (unlikely(now >= hv->save_at))
+            if (hv->save(hv->save_ctx, d))
+                return -1;
         while (hv->events.n && hv->events.item[0].at_ps <= now) {
             struct heap_item e = heap_pop(&hv->events);
             handle(hv, &e);
@@ -419,6 +437,8 @@ int hv_run(struct hv *hv, ps_t end_ps, struct diag *d)
             until = min_u64(until, max_u64(end_ps, now + 1));
         if (hv->events.n)
             until = min_u64(until, max_u64(hv->events.item[0].at_ps, now + 1));
+        if (hv->save_at != UINT64_MAX && stops_unseen(hv))
+            until = min_u64(until, max_u64(hv->save_at, now + 1));
         hv->until_ps = until;
         for (uint32_t i = 0; i < hv->n_cpus && !hv->is_down; i++)
             if (hv->cpu[i].n_vcpus && hv->cpu[i].core.now_ps < hv->until_ps && run_cpu(hv, &hv->cpu[i], d))

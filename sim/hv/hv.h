@@ -9,6 +9,7 @@
 #ifndef QUIRE_HV_HV_H
 #define QUIRE_HV_HV_H
 
+#include "sim/base/ckpt.h"
 #include "sim/base/conf.h"
 #include "sim/base/heap.h"
 #include "sim/base/hist.h"
@@ -96,6 +97,10 @@ struct guest_ops {
     int (*run)(struct vcpu *v, ps_t until_ps, struct diag *d);
     /* Translations of the VM were dropped everywhere: frames may be others now. NULL: the guest keeps none. */
     void (*flushed)(struct vm *vm);
+    /* The guest's part of a checkpoint, with all its vCPUs; memory has been read before. */
+    void (*state)(struct vm *vm, struct ckpt *c);
+    /* run() may be told to stop anywhere without any effect on what follows. */
+    bool stops_unseen;
 };
 
 #define HINT_UNLISTED 0u /* the guest's NFIT has no hint: it believes that ADR suffices */
@@ -204,6 +209,10 @@ struct hv {
     void (*taint)(void *ctx, const char *word);
     void (*event)(void *ctx, const char *category, const char *name, uint32_t pid, uint32_t tid, ps_t ts, ps_t dur);
     void *out_ctx;
+    /* Called between two quanta when the earliest clock has reached save_at; moves save_at on. -1: the run ends. */
+    int (*save)(void *ctx, struct diag *d);
+    ps_t save_at; /* ~0: never */
+    void *save_ctx;
     ps_t sample_ps;    /* period of the local-share curve; 0: off */
     struct diag *diag; /* errors met in the middle of a run */
     struct hv_stats stats;
@@ -341,5 +350,10 @@ int hv_power_fail(struct hv *hv, ps_t t, enum power_outcome outcome, struct diag
 void hv_power_up(struct hv *hv);
 /* Golden invariants of the whole state: frames, EPT, caches. */
 int hv_verify(const struct hv *hv, struct diag *d);
+
+/* sim/hv/state.c: the whole host with its VMs, guests and policies, between two quanta. The same machine with the same
+ * VMs and policies has been built. */
+void hv_state(struct hv *hv, struct ckpt *c);
+void move_state(struct hv *hv, struct ckpt *c);
 
 #endif

@@ -294,3 +294,14 @@ bool move_was_written(struct hv *hv, struct vm *vm, uint64_t gpa)
     }
     return false;
 }
+
+void move_state(struct hv *hv, struct ckpt *c)
+{
+    bool is_there = hv->move != NULL;
+    CKPT(c, is_there);
+    if (!is_there)
+        return;
+    struct hv_move *e = engine(hv);
+    CKPT_STRUCT(c, e, CKPT_KEEP(struct hv_move, queue));
+    ckpt_bytes(c, e->queue, QUEUE_MAX * sizeof *e->queue);
+}

@@ -8,6 +8,7 @@
 #ifndef QUIRE_HV_PLUGIN_H
 #define QUIRE_HV_PLUGIN_H
 
+#include "sim/base/ckpt.h"
 #include "sim/base/conf.h"
 #include "sim/base/hist.h"
 #include "sim/base/types.h"
@@ -160,5 +161,9 @@ void plugin_host_visit(const struct plugin_host *h, const struct plugin_visitor 
 /* Hooks of one policy that used services without ever charging, as words separated by ' '; "" if none. The caller
  * frees. For the conformance kit. */
 char *plugin_host_uncharged(const struct plugin_host *h, uint32_t policy);
+
+/* What the host keeps of its policies, and what they keep themselves, for a checkpoint. The same policies have been
+ * added with the same options. */
+void plugin_host_state(struct plugin_host *h, struct ckpt *c);
 
 #endif

@@ -225,3 +225,25 @@ ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_l
     }
     return dram_write(&c->dram, chan_line, t);
 }
+
+static void chan_state(struct node_imc *n, struct channel *ch, struct ckpt *c)
+{
+    CKPT_STRUCT(c, &ch->dram, CKPT_KEEP(struct dram, log), CKPT_KEEP(struct dram, log_ctx));
+    if (ch->wpq)
+        ckpt_bytes(c, ch->wpq, imc_wpq_ring(&n->conf) * sizeof *ch->wpq);
+    CKPT(c, ch->wpq_head);
+    CKPT(c, ch->wpq_n);
+    CKPT(c, ch->wpq_bus_free_ps);
+    CKPT(c, ch->stats);
+    nvdimm_state(&ch->module, c);
+}
+
+void imc_state(struct node_imc *n, struct ckpt *c)
+{
+    ckpt_section(c, "imc");
+    ckpt_same(c, n->n_chans, "channels");
+    CKPT_STRUCT(c, &n->curve, CKPT_KEEP(struct curve_state, curve));
+    ckpt_bytes(c, n->imc, n->conf.n_imcs * sizeof *n->imc);
+    for (uint32_t i = 0; i < n->n_chans; i++)
+        chan_state(n, &n->chan[i], c);
+}

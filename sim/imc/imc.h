@@ -129,4 +129,7 @@ uint64_t imc_back_up(struct node_imc *n, const struct mem_region *r, const struc
 /* Entries that a channel's write-pending queue can hold, with those that wait for room. */
 uint64_t imc_wpq_places(const struct node_imc *n);
 
+/* Queues, banks, modules and counters, for a checkpoint. */
+void imc_state(struct node_imc *n, struct ckpt *c);
+
 #endif

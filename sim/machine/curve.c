@@ -154,3 +154,15 @@ bool curve_judge(const struct curve_line *seen, const struct mrc_lru *truth, str
     e->mean /= (double)distinct;
     return true;
 }
+
+void curve_line_state(struct curve_line *l, struct ckpt *c)
+{
+    uint64_t n = l->n, same = n, cap = l->cap;
+    ckpt_array(c, &l->x, &n, &cap, sizeof *l->x, UINT32_MAX);
+    ckpt_array(c, &l->y, &same, NULL, sizeof *l->y, n);
+    if (same != n)
+        ckpt_fail(c, "a curve of %llu x and %llu y", (unsigned long long)n, (unsigned long long)same);
+    l->n = (uint32_t)same;
+    if (ckpt_is_loading(c))
+        l->cap = (uint32_t)cap;
+}

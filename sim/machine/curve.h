@@ -49,4 +49,6 @@ struct curve_error {
 /* False if either curve is empty. */
 bool curve_judge(const struct curve_line *seen, const struct mrc_lru *truth, struct curve_error *e);
 
+void curve_line_state(struct curve_line *l, struct ckpt *c);
+
 #endif

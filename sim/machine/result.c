@@ -286,3 +286,31 @@ void result_taint(struct result *r, const char *word)
     r->taint[i] = xstrdup(word);
     r->n_taints++;
 }
+
+/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
+
+static void text_state(struct text *t, struct ckpt *c)
+{
+    uint64_t len = t->len, cap = t->cap;
+    ckpt_array(c, &t->p, &len, &cap, 1, 1ull << 36);
+    t->len = len;
+    t->cap = cap;
+}
+
+void result_state(struct result *r, struct ckpt *c)
+{
+    ckpt_section(c, "result");
+    ckpt_same(c, r->n, "values");
+    text_state(&r->series, c);
+    text_state(&r->events, c);
+    CKPT(c, r->n_events);
+    CKPT(c, r->n_dropped);
+    uint64_t n = ckpt_count(c, r->n_taints, 256);
+    for (uint64_t i = 0; i < n && !ckpt_failed(c); i++) {
+        char *word = i < r->n_taints ? xstrdup(r->taint[i]) : NULL;
+        ckpt_text(c, &word);
+        if (word)
+            result_taint(r, word);
+        free(word);
+    }
+}

@@ -13,6 +13,7 @@
 #ifndef QUIRE_MACHINE_RESULT_H
 #define QUIRE_MACHINE_RESULT_H
 
+#include "sim/base/ckpt.h"
 #include "sim/base/diag.h"
 #include "sim/base/hist.h"
 #include "sim/base/stats.h"
@@ -100,5 +101,9 @@ struct manifest {
 int result_write(const struct result *r, const struct manifest *m, const char *dir, struct diag *d);
 /* result.json alone, onto a stream (quire replay without --out). */
 void result_print(const struct result *r, FILE *f);
+
+/* What has been gathered so far, for a checkpoint: curves, events and what the result must admit. Values are set at a
+ * run's end. */
+void result_state(struct result *r, struct ckpt *c);
 
 #endif

@@ -88,6 +88,10 @@ struct run {
     struct curve_line *seen; /* one a VM: the curve that a policy saw, if one did; NULL without true curves */
     bool is_baseline;        /* without policies, for its time only */
     ps_t baseline_ps;        /* how long the run takes without policies; 0: not known */
+    const struct conf *point;
+    struct ckpt *from;                     /* to begin with, or NULL */
+    const struct run_checkpoint **save_at; /* still to be written, by their times */
+    uint32_t n_saves;
 };
 
 static void on_series(void *ctx, const char *name, const char *label, const char *x_name, double x, double y)
@@ -414,6 +418,127 @@ static void report(struct run *r)
     report_policies(r);
 }
 
+/* ---- checkpoints ---- */
+
+int run_checkpoint_read(const char *text, const char *origin, struct run_checkpoint *to, struct diag *d)
+{
+    static const struct conf_key key = {.name = "time", .type = CONF_TIME};
+    const char *colon = strchr(text, ':');
+    if (!colon || !colon[1])
+        return fail(d, "%s: found '%s', expected TIME:FILE (2ms:half.ckpt)", origin, text);
+    char *time = xasprintf("%.*s", (int)(colon - text), text);
+    int bad = conf_value(&key, time, origin, &to->at_ps, d);
+    free(time);
+    to->path = colon + 1;
+    return bad;
+}
+
+/* Everything that moves while a run runs. */
+static void run_state(struct run *r, struct ckpt *c)
+{
+    ckpt_section(c, "run");
+    CKPT(c, r->baseline_ps);
+    hv_state(&r->m->hv, c);
+    ckpt_section(c, "curves");
+    for (uint32_t i = 0; r->curve && i < r->n_vms; i++) {
+        mrc_lru_state(r->curve[i], c);
+        curve_line_state(&r->seen[i], c);
+    }
+    result_state(r->out, c);
+}
+
+static void inputs_state(struct run_inputs *in, struct ckpt *c)
+{
+    uint64_t n = ckpt_count(c, in->n, 1u << 16);
+    if (ckpt_is_loading(c))
+        *in = (struct run_inputs){xcalloc(n + 1, sizeof *in->item), (uint32_t)n};
+    for (uint32_t i = 0; i < in->n; i++) {
+        ckpt_text(c, &in->item[i].kind);
+        ckpt_text(c, &in->item[i].name);
+        CKPT(c, in->item[i].digest);
+        in->item[i].digest[sizeof in->item[i].digest - 1] = 0;
+    }
+}
+
+static int save_one(struct run *r, const struct run_checkpoint *to, struct diag *d)
+{
+    struct run_resume head = {.build_id = xstrdup(QUIRE_BUILD_ID), .at_ps = r->m->hv.save_at};
+    struct ckpt *c = NULL;
+    if (run_ops.inputs(r->point, &head.inputs, d) == 0)
+        c = ckpt_create(to->path, d);
+    head.config = conf_print(r->point);
+    head.dir = xstrdup(conf_dir(r->point));
+    if (c) {
+        ckpt_section(c, "about");
+        ckpt_text(c, &head.build_id);
+        ckpt_text(c, &head.config);
+        ckpt_text(c, &head.dir);
+        CKPT(c, head.at_ps);
+        inputs_state(&head.inputs, c);
+        run_state(r, c);
+    }
+    int bad = c ? ckpt_close(c, d) : -1;
+    run_resume_close(&head);
+    return bad;
+}
+
+static int on_save(void *ctx, struct diag *d)
+{
+    struct run *r = ctx;
+    struct hv *hv = &r->m->hv;
+    if (save_one(r, r->save_at[0], d))
+        return -1;
+    r->save_at++;
+    r->n_saves--;
+    hv->save_at = r->n_saves ? r->save_at[0]->at_ps : UINT64_MAX;
+    return 0;
+}
+
+int run_resume_open(const char *path, struct run_resume *r, struct diag *d)
+{
+    *r = (struct run_resume){.ckpt = ckpt_open(path, d)};
+    if (!r->ckpt)
+        return -1;
+    ckpt_section(r->ckpt, "about");
+    ckpt_text(r->ckpt, &r->build_id);
+    ckpt_text(r->ckpt, &r->config);
+    ckpt_text(r->ckpt, &r->dir);
+    CKPT(r->ckpt, r->at_ps);
+    inputs_state(&r->inputs, r->ckpt);
+    if (!r->build_id || !r->config || !r->dir)
+        ckpt_fail(r->ckpt, "found no configuration in it");
+    if (!ckpt_failed(r->ckpt))
+        return 0;
+    ckpt_close(r->ckpt, d);
+    r->ckpt = NULL;
+    run_resume_close(r);
+    return -1;
+}
+
+void run_resume_close(struct run_resume *r)
+{
+    if (r->ckpt)
+        ckpt_abort(r->ckpt);
+    free(r->build_id);
+    free(r->config);
+    free(r->dir);
+    run_inputs_free(&r->inputs);
+    *r = (struct run_resume){0};
+}
+
+/* The files that the run reads are those of the checkpoint. */
+static int same_inputs(const struct conf *conf, const struct run_inputs *had, struct diag *d)
+{
+    struct run_inputs has = {0};
+    int bad = run_ops.inputs(conf, &has, d);
+    for (uint32_t i = 0; !bad && i < had->n; i++)
+        if (i >= has.n || strcmp(has.item[i].digest, had->item[i].digest) != 0)
+            bad = fail(d, "%s %s: found other content than when the checkpoint was made, expected digest %s",
+                       had->item[i].kind, had->item[i].name, had->item[i].digest);
+    run_inputs_free(&has);
+    return bad;
+}
+
 /* ---- start to end ---- */
 
 static int prepare(struct run *r, const struct conf *conf, struct diag *d)
@@ -450,10 +575,24 @@ static int execute(struct run *r, struct diag *d)
         hv->tap_ctx = r;
     }
     hv->diag = d;
-    for (uint32_t i = 0; i < hv->n_vms; i++)
+    for (uint32_t i = 0; i < hv->n_vms && !r->from; i++)
         hv_vm_start(hv->vm[i]);
+    if (r->from) {
+        struct ckpt *c = r->from;
+        run_state(r, c);
+        r->from = NULL;
+        if (ckpt_close(c, d))
+            return -1;
+    }
+    hv->save = on_save;
+    hv->save_ctx = r;
+    hv->save_at = r->n_saves ? r->save_at[0]->at_ps : UINT64_MAX;
     if (hv_run(hv, r->conf.duration_ps, d))
         return -1;
+    if (r->n_saves)
+        return fail(d, "checkpoint: %s is for %llu ns, the run has ended at %llu ns", r->save_at[0]->path,
+                    (unsigned long long)(r->save_at[0]->at_ps / PS_PER_NS),
+                    (unsigned long long)(end_of_run(hv) / PS_PER_NS));
     bool crashed = hv->is_down;
     if (r->conf.crash_at && !crashed)
         return fail(d, "crash_at: %llu, the run has only %llu persistence events", (unsigned long long)r->conf.crash_at,
@@ -489,7 +628,7 @@ static void finish(struct run *r)
 /* How long the run takes without policies. */
 static int run_baseline(const struct conf *conf, ps_t *time_ps, struct diag *d)
 {
-    struct run r = {.out = result_new(), .is_baseline = true};
+    struct run r = {.out = result_new(), .is_baseline = true, .point = conf};
     int bad = prepare(&r, conf, d) || execute(&r, d);
     *time_ps = bad ? 0 : end_of_run(&r.m->hv);
     finish(&r);
@@ -497,15 +636,53 @@ static int run_baseline(const struct conf *conf, ps_t *time_ps, struct diag *d)
     return bad;
 }
 
-int run_point(const struct conf *conf, struct result *out, struct diag *d)
+static int by_time(const void *a, const void *b)
 {
-    struct run r = {.out = out};
+    const struct run_checkpoint *x = *(const struct run_checkpoint *const *)a,
+                                *y = *(const struct run_checkpoint *const *)b;
+    return x->at_ps < y->at_ps ? -1 : x->at_ps > y->at_ps;
+}
+
+/* from: where it goes on, or NULL. */
+static int run_whole(const struct conf *conf, struct run_resume *from, const struct run_checkpoint *at, uint32_t n,
+                     struct result *out, struct diag *d)
+{
+    const struct run_checkpoint *order[RUN_MAX_CHECKPOINTS];
+    struct run r = {.out = out, .point = conf, .save_at = order, .n_saves = n};
     uint32_t before = d->n_errors;
-    int bad = prepare(&r, conf, d) || (r.conf.baseline && run_baseline(conf, &r.baseline_ps, d)) || execute(&r, d);
+    CHECK(n <= RUN_MAX_CHECKPOINTS);
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = &at[i];
+    qsort(order, n, sizeof(const struct run_checkpoint *), by_time);
+    int bad = prepare(&r, conf, d);
+    if (!bad && from) {
+        r.from = from->ckpt;
+        from->ckpt = NULL;
+    } else if (!bad && r.conf.baseline) {
+        bad = run_baseline(conf, &r.baseline_ps, d);
+    }
+    bad = bad || execute(&r, d);
     if (!bad)
         report(&r);
     finish(&r);
     return bad || d->n_errors != before ? -1 : 0;
+}
+
+int run_point(const struct conf *conf, struct result *out, struct diag *d)
+{
+    return run_whole(conf, NULL, NULL, 0, out, d);
+}
+
+int run_point_saving(const struct conf *conf, const struct run_checkpoint *at, uint32_t n, struct result *out,
+                     struct diag *d)
+{
+    return run_whole(conf, NULL, at, n, out, d);
+}
+
+int run_resume_point(const struct conf *conf, struct run_resume *r, const struct run_checkpoint *at, uint32_t n,
+                     struct result *out, struct diag *d)
+{
+    return same_inputs(conf, &r->inputs, d) ? -1 : run_whole(conf, r, at, n, out, d);
 }
 
 /* Everything that can be found wrong without running: a machine is built and thrown away. */

@@ -3,7 +3,9 @@
 #ifndef QUIRE_MACHINE_RUN_H
 #define QUIRE_MACHINE_RUN_H
 
+#include "sim/base/ckpt.h"
 #include "sim/base/conf.h"
+#include "sim/base/types.h"
 #include "sim/machine/experiment.h"
 #include "sim/machine/result.h"
 
@@ -15,5 +17,33 @@ extern const struct experiment_ops run_ops;
 
 /* 0, or -1 after fail(). */
 int run_point(const struct conf *conf, struct result *out, struct diag *d);
+
+/* Checkpoints to be written on the way: at the first end of a quantum at or after each time. */
+struct run_checkpoint {
+    ps_t at_ps;
+    const char *path;
+};
+#define RUN_MAX_CHECKPOINTS 64u
+/* "2ms:FILE" into *to; origin begins the error line. */
+int run_checkpoint_read(const char *text, const char *origin, struct run_checkpoint *to, struct diag *d);
+/* A run that writes them, in any order of times. One whose time comes after the end is an error. */
+int run_point_saving(const struct conf *conf, const struct run_checkpoint *at, uint32_t n, struct result *out,
+                     struct diag *d);
+
+/* What a checkpoint begins with. */
+struct run_resume {
+    char *build_id;
+    char *config; /* canonical text of the configuration */
+    char *dir;    /* that relative names in it are relative to */
+    ps_t at_ps;
+    struct run_inputs inputs;
+    struct ckpt *ckpt;
+};
+/* Opens one, reads that. -1 with one error line. */
+int run_resume_open(const char *path, struct run_resume *r, struct diag *d);
+void run_resume_close(struct run_resume *r);
+/* Goes on from there; conf is r->config, read in r->dir. The inputs have to be the same files by content. */
+int run_resume_point(const struct conf *conf, struct run_resume *r, const struct run_checkpoint *at, uint32_t n,
+                     struct result *out, struct diag *d);
 
 #endif

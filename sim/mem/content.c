@@ -333,3 +333,80 @@ void pmem_power_up(struct mem *m)
             page_power_up(m, frame_pmem(m, mfn++));
     }
 }
+
+/* ---- checkpoints ---- */
+
+static void bytes_state(struct mem *m, uint8_t **page, struct ckpt *c)
+{
+    if (ckpt_is_loading(c))
+        *page = page_new(m);
+    ckpt_bytes(c, *page, PAGE_BYTES);
+}
+
+static void sparse_state(struct mem *m, struct frame *f, struct ckpt *c)
+{
+    struct sparse *s = pointer(f->content);
+    bool is_loading = ckpt_is_loading(c);
+    uint32_t cap = (uint32_t)ckpt_count(c, is_loading ? 0 : s->cap, SPARSE_MAX);
+    if (is_loading) {
+        s = xcalloc(1, sparse_bytes(cap));
+        f->content = word(s, CONTENT_SPARSE);
+        m->content_bytes += sparse_bytes(cap);
+    }
+    ckpt_bytes(c, s, sparse_bytes(cap));
+    s->cap = cap;
+    bool is_sound = s->n <= cap;
+    for (uint32_t i = 0; i < 64; i++)
+        is_sound &= s->slot[i] <= s->n;
+    if (!is_sound) {
+        memset(s->slot, 0, sizeof s->slot);
+        ckpt_fail(c, "section 'mem': a page's lines do not fit together");
+    }
+}
+
+static void pmem_state(struct mem *m, struct frame *f, struct ckpt *c)
+{
+    struct pmem_page *p = pointer(f->content);
+    if (ckpt_is_loading(c)) {
+        p = xaligned(64, sizeof *p);
+        m->content_bytes += sizeof *p;
+        f->content = word(p, CONTENT_PMEM);
+    }
+    uint8_t has = (uint8_t)((p->cur_bytes != NULL) | (p->media_bytes != NULL) << 1);
+    CKPT(c, has);
+    CKPT(c, p->cur);
+    CKPT(c, p->media);
+    if (has & 1)
+        bytes_state(m, &p->cur_bytes, c);
+    if (has & 2)
+        bytes_state(m, &p->media_bytes, c);
+}
+
+void content_state(struct mem *m, struct frame *f, struct ckpt *c)
+{
+    uint8_t kind = (uint8_t)(f->content & 7), *page;
+    CKPT(c, kind);
+    switch (kind) {
+    case CONTENT_ZERO:
+    case CONTENT_SYMBOL:
+        CKPT(c, f->content);
+        if ((f->content & 7) != kind) {
+            f->content = 0;
+            ckpt_fail(c, "section 'mem': a page of an unknown kind");
+        }
+        break;
+    case CONTENT_BYTES:
+        page = pointer(f->content);
+        bytes_state(m, &page, c);
+        f->content = word(page, CONTENT_BYTES);
+        break;
+    case CONTENT_SPARSE:
+        sparse_state(m, f, c);
+        break;
+    case CONTENT_PMEM:
+        pmem_state(m, f, c);
+        break;
+    default:
+        ckpt_fail(c, "section 'mem': a page of an unknown kind");
+    }
+}

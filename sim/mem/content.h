@@ -8,4 +8,7 @@
 /* Frees what the content word points to; the frame is all zero afterwards. */
 void content_drop(struct mem *m, struct frame *f);
 
+/* Reads or writes it for a checkpoint; reading, the frame has none before. */
+void content_state(struct mem *m, struct frame *f, struct ckpt *c);
+
 #endif

@@ -224,3 +224,59 @@ int mem_verify(const struct mem *m, struct diag *d)
     }
     return 0;
 }
+
+/* ---- checkpoints ---- */
+
+static void region_state(struct mem_region *r, struct ckpt *c)
+{
+    ckpt_same(c, r->base, "as a region's base");
+    ckpt_same(c, r->bytes, "bytes of a region");
+    CKPT(c, r->next_mfn);
+    CKPT(c, r->free_pages);
+    for (uint32_t level = 0; level < 3; level++)
+        ckpt_array(c, &r->pool[level], &r->n_pool[level], &r->cap_pool[level], sizeof(uint64_t),
+                   r->bytes >> PAGE_SHIFT);
+}
+
+static void drop_all(struct mem *m)
+{
+    for (uint64_t i = 0; i < m->n_gib * 512; i++) {
+        for (uint32_t k = 0; m->chunk[i] && k < FRAMES_A_CHUNK; k++)
+            content_drop(m, &m->chunk[i][k]);
+        free(m->chunk[i]);
+        m->chunk[i] = NULL;
+    }
+}
+
+static void chunk_state(struct mem *m, uint64_t i, struct ckpt *c)
+{
+    if (ckpt_is_loading(c))
+        m->chunk[i] = xaligned(64, FRAMES_A_CHUNK * sizeof(struct frame));
+    for (uint32_t k = 0; k < FRAMES_A_CHUNK; k++) {
+        CKPT(c, m->chunk[i][k].owner);
+        content_state(m, &m->chunk[i][k], c);
+    }
+}
+
+void mem_state(struct mem *m, struct ckpt *c)
+{
+    ckpt_section(c, "mem");
+    ckpt_same(c, m->n_regions, "regions");
+    for (uint32_t r = 0; r < m->n_regions; r++)
+        region_state(&m->region[r], c);
+    ckpt_map(c, &m->extra_refs);
+    ckpt_map(c, &m->pins);
+    if (ckpt_is_loading(c))
+        drop_all(m);
+    m->n_chunks_used = ckpt_count(c, m->n_chunks_used, m->n_gib * 512);
+    for (uint64_t left = m->n_chunks_used, at = 0; left && !ckpt_failed(c); left--, at++) {
+        while (!ckpt_is_loading(c) && !m->chunk[at])
+            at++;
+        uint64_t i = ckpt_count(c, at, m->n_gib * 512 - 1);
+        if (m->chunk[i] && ckpt_is_loading(c)) {
+            ckpt_fail(c, "section 'mem': a stretch of frames comes twice");
+            return;
+        }
+        chunk_state(m, i, c);
+    }
+}

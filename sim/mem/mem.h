@@ -13,6 +13,7 @@
 #ifndef QUIRE_MEM_MEM_H
 #define QUIRE_MEM_MEM_H
 
+#include "sim/base/ckpt.h"
 #include "sim/base/diag.h"
 #include "sim/base/map.h"
 #include "sim/base/types.h"
@@ -172,5 +173,9 @@ void pmem_power_up(struct mem *m);
 /* Every allocated frame is counted once: allocated + free = all, recomputed from scratch. 0, or -1 with what differs.
  */
 int mem_verify(const struct mem *m, struct diag *d);
+
+/* ---- checkpoints ---- */
+/* The regions are those that the configuration gave; everything else is read. */
+void mem_state(struct mem *m, struct ckpt *c);
 
 #endif

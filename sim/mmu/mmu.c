@@ -322,3 +322,36 @@ void mmu_flush_page(struct mmu *m, uint32_t asid, uint64_t gva)
         drop_keys(p->key, p->lru, p->set_mask + 1, PSC_WAYS, PSC_WAYS, 0xffff, asid);
     }
 }
+
+/* ---- checkpoints ---- */
+
+static void tlb_state(struct tlb *t, struct ckpt *c)
+{
+    uint64_t sets = t->set_mask + 1;
+    ckpt_bytes(c, t->key, sets * t->stride * sizeof *t->key);
+    ckpt_bytes(c, t->value, sets * t->stride * sizeof *t->value);
+    ckpt_bytes(c, t->lru, sets * sizeof *t->lru);
+    CKPT(c, t->is_used);
+}
+
+static void psc_state(struct psc *p, struct ckpt *c)
+{
+    uint64_t sets = p->set_mask + 1ull;
+    ckpt_bytes(c, p->key, sets * PSC_WAYS * sizeof *p->key);
+    ckpt_bytes(c, p->table, sets * PSC_WAYS * sizeof *p->table);
+    ckpt_bytes(c, p->lru, sets * sizeof *p->lru);
+    CKPT(c, p->is_used);
+}
+
+void mmu_state(struct mmu *m, struct ckpt *c)
+{
+    struct tlb *t[] = {&m->dtlb_4k, &m->dtlb_2m, &m->dtlb_1g, &m->itlb_4k, &m->itlb_2m, &m->stlb, &m->stlb_1g};
+    for (size_t i = 0; i < N_ELEMS(t); i++)
+        tlb_state(t[i], c);
+    for (uint32_t i = 0; i < PSC_KINDS; i++) {
+        psc_state(&m->guest_psc[i], c);
+        psc_state(&m->ept_psc[i], c);
+    }
+    CKPT(c, m->fractured);
+    CKPT(c, m->stats);
+}

@@ -184,4 +184,7 @@ void mmu_flush_space(struct mmu *m, uint32_t asid);
  * measured on Intel, any address). */
 void mmu_flush_page(struct mmu *m, uint32_t asid, uint64_t gva);
 
+/* TLBs, paging-structure caches and counters, for a checkpoint. */
+void mmu_state(struct mmu *m, struct ckpt *c);
+
 #endif

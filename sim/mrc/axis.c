@@ -85,3 +85,20 @@ void axis_enter(struct axis *a, uint64_t t)
     base -= a->group[group];
     a->leaf[t >> AXIS_LEAF_SHIFT] = (uint16_t)base;
 }
+
+void axis_state(struct axis *a, struct ckpt *c)
+{
+    uint64_t n_bits = ckpt_count(c, a->n_bits, 1ull << 34);
+    if (ckpt_is_loading(c)) {
+        axis_free(a);
+        allocate(a, n_bits);
+    }
+    const struct sizes s = sizes_of(a);
+    ckpt_bytes(c, a->bits, s.bits);
+    ckpt_bytes(c, a->leaf, s.leaf);
+    ckpt_bytes(c, a->group, s.group);
+    ckpt_bytes(c, a->super, s.super);
+    ckpt_bytes(c, a->top, s.top);
+    CKPT(c, a->end);
+    CKPT(c, a->n_set);
+}

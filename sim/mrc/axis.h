@@ -6,6 +6,8 @@
 #ifndef QUIRE_MRC_AXIS_H
 #define QUIRE_MRC_AXIS_H
 
+#include "sim/base/ckpt.h"
+
 #include <stdint.h>
 
 #define AXIS_LEAF_SHIFT  8  /* 256 bits, four words */
@@ -90,5 +92,7 @@ static inline __attribute__((always_inline)) void axis_push(struct axis *a)
     a->bits[t >> 6] |= 1ull << (t & 63);
     a->n_set++;
 }
+
+void axis_state(struct axis *a, struct ckpt *c);
 
 #endif

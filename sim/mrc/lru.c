@@ -312,3 +312,22 @@ void mrc_lru_misses(const struct mrc_lru *m, const uint64_t *size, uint64_t n, u
         misses[i] = left;
     }
 }
+
+void mrc_lru_state(struct mrc_lru *m, struct ckpt *c)
+{
+    uint64_t n = ckpt_count(c, m->n_buckets, 1ull << 32), n_hits, n_high;
+    if (ckpt_is_loading(c)) {
+        free(m->bucket);
+        m->n_buckets = n;
+        m->bucket = xaligned(64, (n + 1) * sizeof *m->bucket);
+    }
+    ckpt_bytes(c, m->bucket, n * sizeof *m->bucket);
+    CKPT(c, m->room);
+    CKPT(c, m->accesses);
+    axis_state(&m->axis, c);
+    n_hits = m->n_hits;
+    ckpt_array(c, &m->hits, &n_hits, NULL, sizeof *m->hits, 1ull << 32);
+    n_high = m->hits_high ? n_hits : 0;
+    ckpt_array(c, &m->hits_high, &n_high, NULL, sizeof *m->hits_high, n_hits);
+    m->n_hits = n_hits;
+}

@@ -4,6 +4,7 @@
 #ifndef QUIRE_MRC_LRU_H
 #define QUIRE_MRC_LRU_H
 
+#include "sim/base/ckpt.h"
 #include "sim/base/rng.h"
 
 #include <stdint.h>
@@ -58,5 +59,8 @@ void mrc_lru_take_hits(struct mrc_lru *m, struct mrc_hits *h);
 
 /* Misses of caches of size[0..n) entries, ascending. */
 void mrc_lru_misses(const struct mrc_lru *m, const uint64_t *size, uint64_t n, uint64_t *misses);
+
+/* Everything, for a checkpoint. */
+void mrc_lru_state(struct mrc_lru *m, struct ckpt *c);
 
 #endif

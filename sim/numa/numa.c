@@ -248,3 +248,15 @@ ps_t numa_accepted_ps(const struct numa *n, uint64_t line, ps_t t)
         return t;
     return imc_accepted_ps(&n->node[r->node], r, line - (r->base >> LINE_SHIFT), t);
 }
+
+void numa_state(struct numa *n, struct ckpt *c)
+{
+    ckpt_section(c, "numa");
+    ckpt_same(c, n->n_nodes, "nodes");
+    CKPT(c, n->link);
+    CKPT(c, n->queue);
+    CKPT(c, n->stats);
+    CKPT(c, n->sent);
+    for (uint32_t i = 0; i < n->n_nodes; i++)
+        imc_state(&n->node[i], c);
+}

@@ -97,4 +97,7 @@ static inline ps_t numa_round_trip(const struct numa *n, uint32_t from, uint32_t
     return 2ull * n->hops[from][to] * n->conf.hop_ps;
 }
 
+/* Links, controllers and counters of all nodes, for a checkpoint. */
+void numa_state(struct numa *n, struct ckpt *c);
+
 #endif

@@ -73,3 +73,13 @@ uint32_t assoc_victim(struct assoc *a)
     a->random = a->random * 6364136223846793005ull + 1442695040888963407ull; /* Knuth's MMIX generator */
     return (uint32_t)((a->random >> 32) * a->cap >> 32);
 }
+
+void assoc_state(struct assoc *a, struct ckpt *c)
+{
+    ckpt_same(c, a->cap, "places of a buffer");
+    CKPT(c, a->n);
+    CKPT(c, a->random);
+    ckpt_bytes(c, a->key, a->cap * sizeof *a->key);
+    ckpt_bytes(c, a->table, (a->mask + 1ull) * sizeof *a->table);
+    ckpt_bytes(c, a->free_slot, a->cap * sizeof *a->free_slot);
+}

@@ -5,6 +5,7 @@
 #ifndef QUIRE_NVDIMM_ASSOC_H
 #define QUIRE_NVDIMM_ASSOC_H
 
+#include "sim/base/ckpt.h"
 #include "sim/base/types.h"
 
 #define ASSOC_NONE UINT32_MAX
@@ -27,5 +28,8 @@ uint32_t assoc_insert(struct assoc *a, uint64_t key);
 void assoc_remove(struct assoc *a, uint32_t slot);
 /* A slot that holds a key, drawn at random; the buffer has to be full. */
 uint32_t assoc_victim(struct assoc *a);
+
+/* Its keys, for a checkpoint. */
+void assoc_state(struct assoc *a, struct ckpt *c);
 
 #endif

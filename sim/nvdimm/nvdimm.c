@@ -369,3 +369,26 @@ struct nvdimm_backup nvdimm_backup(const struct nvdimm_conf *conf)
     b.restore_ps = transfer_ps(b.saved_bytes, conf->restore_rate);
     return b;
 }
+
+void nvdimm_state(struct nvdimm *n, struct ckpt *c)
+{
+    static const struct assoc none;
+    struct assoc *a[] = {&n->gathering, &n->read_buffer, &n->write_buffer, &n->ait}, kept[N_ELEMS(a)];
+    uint64_t groups = n->conf.queue_lines + 1;
+    for (size_t i = 0; i < N_ELEMS(a); i++) {
+        kept[i] = *a[i];
+        *a[i] = none;
+    }
+    CKPT_STRUCT(c, n, CKPT_KEEP(struct nvdimm, group), CKPT_KEEP(struct nvdimm, slot_group),
+                CKPT_KEEP(struct nvdimm, read_ready_ps), CKPT_KEEP(struct nvdimm, write_mask));
+    for (size_t i = 0; i < N_ELEMS(a); i++)
+        *a[i] = kept[i];
+    if (n->conf.kind != NVDIMM_OPTANE)
+        return;
+    for (size_t i = 0; i < N_ELEMS(a); i++)
+        assoc_state(a[i], c);
+    ckpt_bytes(c, n->group, groups * sizeof *n->group);
+    ckpt_bytes(c, n->slot_group, groups * sizeof *n->slot_group);
+    ckpt_bytes(c, n->read_ready_ps, n->conf.read_buffer * sizeof *n->read_ready_ps);
+    ckpt_bytes(c, n->write_mask, n->conf.write_buffer * sizeof *n->write_mask);
+}

@@ -127,5 +127,6 @@ struct nvdimm_backup {
     ps_t save_ps, restore_ps;
 };
 struct nvdimm_backup nvdimm_backup(const struct nvdimm_conf *conf);
+void nvdimm_state(struct nvdimm *n, struct ckpt *c);
 
 #endif
