@@ -15,7 +15,7 @@ struct exec_args {
         *gdb, *timing_at;
     uint64_t vcpus, seed, max_instructions;
     struct sets set, checkpoint;
-    bool native, stats, check, sample;
+    bool native, stats, check, sample, stop;
 };
 
 /* A word of the program's arguments inside a string of a configuration inside a list of words. */
@@ -105,11 +105,12 @@ static int exec(const struct exec_args *a, char **word, int n, struct diag *d)
     struct conf *conf = conf_parse(text, strlen(text), "exec", "", &experiment_schema, d);
     struct result *r = result_new();
     struct run_checkpoint at[RUN_MAX_CHECKPOINTS];
-    uint32_t n_at = 0;
-    int bad = !conf || point_checkpoints(&a->checkpoint, at, &n_at, d);
+    struct run_checkpoints save;
+    int bad = !conf ? -1 : point_checkpoints(&a->checkpoint, a->stop, at, &save, d);
     for (uint32_t i = 0; !bad && i < a->set.n; i++)
         bad = point_set(conf, a->set.text[i], d);
-    bad = bad || run_point_saving(conf, at, n_at, r, d);
+    if (!bad)
+        bad = run_point_saving(conf, &save, r, d);
     if (!bad && a->out[0])
         bad = point_write(conf, r, a->out, d);
     if (!bad && a->stats)
@@ -122,7 +123,7 @@ static int exec(const struct exec_args *a, char **word, int n, struct diag *d)
     conf_free(conf);
     free(text);
     free(machine);
-    return bad ? -1 : (int)status;
+    return bad < 0 ? -1 : (int)status;
 }
 
 int cmd_exec(int argc, char **argv)
@@ -166,6 +167,7 @@ int cmd_exec(int argc, char **argv)
         {"check", 0, NULL, ARG_FLAG, &a.check, "golden models on"},
         {"checkpoint", 0, "TIME:FILE", ARG_SETS, &a.checkpoint,
          "write the whole state then (2ms:half.ckpt), for quire resume; may be given many times"},
+        {"stop", 0, NULL, ARG_FLAG, &a.stop, "end with the last checkpoint"},
         {"set", 0, "KEY=VALUE", ARG_SETS, &a.set,
          "any key of an experiment file (machine.imc.wpq_entries=4); may be given many times"},
         {"stats", 0, NULL, ARG_FLAG, &a.stats, "print what the machine counted to standard error at the end"},

@@ -50,12 +50,16 @@ int point_set(struct conf *conf, const char *text, struct diag *d)
     return bad;
 }
 
-int point_checkpoints(const struct sets *texts, struct run_checkpoint *at, uint32_t *n, struct diag *d)
+int point_checkpoints(const struct sets *texts, bool stop, struct run_checkpoint *at, struct run_checkpoints *save,
+                      struct diag *d)
 {
     _Static_assert(sizeof texts->text / sizeof *texts->text <= RUN_MAX_CHECKPOINTS,
                    "as many as the command line takes");
-    for (*n = 0; *n < texts->n; ++*n)
-        if (run_checkpoint_read(texts->text[*n], "--checkpoint", &at[*n], d))
+    *save = (struct run_checkpoints){at, texts->n, stop};
+    if (stop && !texts->n)
+        return fail(d, "--stop: found no --checkpoint to stop at");
+    for (uint32_t i = 0; i < texts->n; i++)
+        if (run_checkpoint_read(texts->text[i], "--checkpoint", &at[i], d))
             return -1;
     return 0;
 }

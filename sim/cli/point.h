@@ -17,7 +17,8 @@ int point_set(struct conf *conf, const char *text, struct diag *d);
 /* The result as a run directory below out, whose name goes to standard error. */
 int point_write(const struct conf *conf, const struct result *r, const char *out, struct diag *d);
 
-/* The texts of --checkpoint. at has RUN_MAX_CHECKPOINTS places. */
-int point_checkpoints(const struct sets *texts, struct run_checkpoint *at, uint32_t *n, struct diag *d);
+/* What --checkpoint and --stop ask for. at has RUN_MAX_CHECKPOINTS places. */
+int point_checkpoints(const struct sets *texts, bool stop, struct run_checkpoint *at, struct run_checkpoints *save,
+                      struct diag *d);
 
 #endif

@@ -13,7 +13,7 @@ struct replay_args {
     const char *machine, *memory, *pmem, *backing, *format, *policy, *out, *footprint;
     uint64_t vcpus, accesses, seed;
     struct sets set, checkpoint;
-    bool check, true_curve;
+    bool check, true_curve, stop;
 };
 
 static char *experiment_text(const struct replay_args *a, const char *what, const char *machine)
@@ -45,11 +45,12 @@ static int replay(const struct replay_args *a, const char *what, struct diag *d)
     struct conf *conf = conf_parse(text, strlen(text), "replay", ".", &experiment_schema, d);
     struct result *r = result_new();
     struct run_checkpoint at[RUN_MAX_CHECKPOINTS];
-    uint32_t n_at = 0;
-    int bad = !conf || point_checkpoints(&a->checkpoint, at, &n_at, d);
+    struct run_checkpoints save;
+    int bad = !conf ? -1 : point_checkpoints(&a->checkpoint, a->stop, at, &save, d);
     for (uint32_t i = 0; !bad && i < a->set.n; i++)
         bad = point_set(conf, a->set.text[i], d);
-    bad = bad || run_point_saving(conf, at, n_at, r, d);
+    if (!bad)
+        bad = run_point_saving(conf, &save, r, d);
     if (!bad && a->out[0])
         bad = point_write(conf, r, a->out, d);
     else if (!bad)
@@ -58,7 +59,7 @@ static int replay(const struct replay_args *a, const char *what, struct diag *d)
     conf_free(conf);
     free(text);
     free(machine);
-    return bad ? -1 : 0;
+    return bad < 0 ? -1 : 0;
 }
 
 int cmd_replay(int argc, char **argv)
@@ -88,6 +89,7 @@ int cmd_replay(int argc, char **argv)
         {"true-curve", 0, NULL, ARG_FLAG, &a.true_curve, "also the exact miss-ratio curve"},
         {"checkpoint", 0, "TIME:FILE", ARG_SETS, &a.checkpoint,
          "write the whole state then (2ms:half.ckpt), for quire resume; may be given many times"},
+        {"stop", 0, NULL, ARG_FLAG, &a.stop, "end with the last checkpoint"},
         {"set", 0, "KEY=VALUE", ARG_SETS, &a.set,
          "any key of an experiment file (machine.imc.wpq_entries=4); may be given many times"},
         {"out", 'o', "DIR", ARG_STRING, &a.out, "write a run directory below DIR [result.json on standard output]"},

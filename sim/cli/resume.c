@@ -13,7 +13,7 @@
 struct resume_args {
     const char *out, *dir;
     struct sets checkpoint;
-    bool stats, info;
+    bool stats, info, stop;
 };
 
 static int show(const struct run_resume *r)
@@ -38,18 +38,18 @@ static int status_of(const struct conf *conf, const struct result *r)
 static int go_on(const struct resume_args *a, struct run_resume *from, struct diag *d)
 {
     struct run_checkpoint at[RUN_MAX_CHECKPOINTS];
-    uint32_t n = 0;
-    if (point_checkpoints(&a->checkpoint, at, &n, d))
+    struct run_checkpoints save;
+    if (point_checkpoints(&a->checkpoint, a->stop, at, &save, d))
         return -1;
     struct conf *conf = conf_parse(from->config, strlen(from->config), "checkpoint", a->dir[0] ? a->dir : from->dir,
                                    &experiment_schema, d);
     struct result *r = result_new();
-    int bad = !conf || run_resume_point(conf, from, at, n, r, d);
+    int bad = conf ? run_resume_point(conf, from, &save, r, d) : -1;
     if (!bad && a->out[0])
         bad = point_write(conf, r, a->out, d);
     if (!bad && a->stats)
         result_print(r, stderr);
-    int status = bad ? -1 : status_of(conf, r);
+    int status = bad < 0 ? -1 : bad ? 0 : status_of(conf, r);
     result_free(r);
     conf_free(conf);
     return status;
@@ -62,6 +62,7 @@ int cmd_resume(int argc, char **argv)
         {"out", 'o', "DIR", ARG_STRING, &a.out, "write a run directory below DIR"},
         {"stats", 0, NULL, ARG_FLAG, &a.stats, "print what the machine counted to standard error at the end"},
         {"checkpoint", 0, "TIME:FILE", ARG_SETS, &a.checkpoint, "write another one then; may be given many times"},
+        {"stop", 0, NULL, ARG_FLAG, &a.stop, "end with the last checkpoint"},
         {"dir", 0, "DIR", ARG_STRING, &a.dir, "what relative names of its files are relative to [as when it was made]"},
         {"info", 0, NULL, ARG_FLAG, &a.info, "say what the checkpoint holds, run nothing"},
         {0},

@@ -127,12 +127,12 @@ static struct conf *find_point(const struct experiment *e, const char *id, struc
 static int run_saving(const struct experiment *e, const struct run_args *a, struct diag *d)
 {
     struct run_checkpoint at[RUN_MAX_CHECKPOINTS];
-    uint32_t n;
-    if (point_checkpoints(&a->checkpoint, at, &n, d))
+    struct run_checkpoints save;
+    if (point_checkpoints(&a->checkpoint, false, at, &save, d))
         return args_complain(d);
     struct conf *conf = find_point(e, a->point, d);
     struct result *r = result_new();
-    int bad = !conf || out_mkdirs(a->out, d) || run_point_saving(conf, at, n, r, d) || point_write(conf, r, a->out, d);
+    int bad = !conf || out_mkdirs(a->out, d) || run_point_saving(conf, &save, r, d) || point_write(conf, r, a->out, d);
     result_free(r);
     conf_free(conf);
     return bad ? args_complain(d) : EXIT_DONE;

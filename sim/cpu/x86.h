@@ -13,6 +13,7 @@
 #ifndef QUIRE_CPU_X86_H
 #define QUIRE_CPU_X86_H
 
+#include "sim/base/ckpt.h"
 #include "sim/base/diag.h"
 #include "sim/base/types.h"
 #include "sim/cpu/core.h"
@@ -394,6 +395,18 @@ void x86_code_free(struct x86_code *code);
 /* Somebody else than a processor wrote bytes of memory: a system call, DMA, a page moved or freed. Cheap when the page
  * holds no decoded code. */
 void x86_code_written(struct x86_code *code, uint64_t hpa, uint64_t len);
+
+/* Memory as checkpoints need it: the 4096 bytes of a frame that may be used directly, or NULL; any bytes within a
+ * frame, false if there is none. */
+struct x86_memory {
+    void *ctx;
+    uint8_t *(*page)(void *ctx, uint64_t hpa);
+    bool (*read)(void *ctx, uint64_t hpa, void *buf, uint32_t n);
+};
+/* All processors that share the code, between runs, and the code, for a checkpoint. They have been made as they were;
+ * memory has been read. */
+void x86_state_all(struct x86_code *code, struct x86_cpu *const *cpu, uint32_t n_cpus, const struct x86_memory *m,
+                   struct ckpt *c);
 
 /* Forgets all decoded code: memory was moved. Not while a processor runs. */
 void x86_code_reset(struct x86_code *code);

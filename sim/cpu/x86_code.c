@@ -10,10 +10,8 @@
 #include <string.h>
 
 #define DEFAULT_ARENA (64 * MIB)
-#define BLOCK_MAX                                                                                                      \
-    (sizeof(struct x86_block) + X86_BLOCK_OPS * sizeof(struct x86_op) + X86_BLOCK_INSNS * sizeof(struct x86_use))
-#define IN_PAGE(a) ((a) & (PAGE_BYTES - 1))
-#define PAGE_OF(a) ((a) & ~(uint64_t)(PAGE_BYTES - 1))
+#define IN_PAGE(a)    ((a) & (PAGE_BYTES - 1))
+#define PAGE_OF(a)    ((a) & ~(uint64_t)(PAGE_BYTES - 1))
 
 static inline uint32_t hash_of(uint64_t hpa, uint64_t rip)
 {
@@ -29,9 +27,9 @@ static inline uint32_t page_hash(uint64_t hpa)
 struct x86_code *x86_code_new(uint64_t max_bytes)
 {
     struct x86_code *c = xcalloc(1, sizeof *c);
-    c->arena_bytes = max_u64(max_bytes ? max_bytes : DEFAULT_ARENA, 16 * BLOCK_MAX);
+    c->arena_bytes = max_u64(max_bytes ? max_bytes : DEFAULT_ARENA, 16 * X86_BLOCK_MAX);
     c->arena = xmalloc(c->arena_bytes);
-    c->scratch = xcalloc(1, BLOCK_MAX);
+    c->scratch = xcalloc(1, X86_BLOCK_MAX);
     c->scratch->is_dead = true;
     c->hash = xcalloc(X86_HASH, sizeof(struct x86_block *));
     c->pages = xcalloc(X86_PAGE_HASH, sizeof(struct x86_code_page *));
@@ -184,6 +182,18 @@ static void reset(struct x86_cpu *cpu)
 
 /* ---- building ---- */
 
+struct x86_code_page *x86_code_watch(struct x86_code *c, uint64_t hpa)
+{
+    struct x86_code_page *p = x86_code_page(c, hpa), **slot = &c->pages[page_hash(hpa)];
+    if (p)
+        return p;
+    p = xcalloc(1, sizeof *p);
+    p->hpa = hpa;
+    p->next = *slot;
+    *slot = p;
+    return p;
+}
+
 /* Stores to the page are watched from now on. */
 static struct x86_code_page *watch(struct x86_cpu *cpu, uint64_t page)
 {
@@ -191,11 +201,7 @@ static struct x86_code_page *watch(struct x86_cpu *cpu, uint64_t page)
     struct x86_code_page *p = x86_code_page(c, page);
     if (p)
         return p;
-    struct x86_code_page **slot = &c->pages[page_hash(page)];
-    p = xcalloc(1, sizeof *p);
-    p->hpa = page;
-    p->next = *slot;
-    *slot = p;
+    p = x86_code_watch(c, page);
     /* Other processors may still write to it directly: they notice by the epoch. */
     x86_drop_write(cpu, page);
     if (cpu->code_epoch == c->epoch++)
@@ -203,14 +209,20 @@ static struct x86_code_page *watch(struct x86_cpu *cpu, uint64_t page)
     return p;
 }
 
-static void enlist(struct x86_cpu *cpu, struct x86_block *b, uint64_t page)
+static void put_on(struct x86_code_page *p, struct x86_block *b)
 {
-    struct x86_code_page *p = watch(cpu, page);
     uint32_t from, to;
-    span_on_page(b, page, &from, &to);
+    span_on_page(b, p->hpa, &from, &to);
     p->lines |= lines_of(from, to);
-    *next_on_page(b, page) = p->blocks;
+    *next_on_page(b, p->hpa) = p->blocks;
     p->blocks = b;
+}
+
+static void hash_block(struct x86_code *c, struct x86_block *b)
+{
+    struct x86_block **slot = &c->hash[hash_of(b->hpa, b->rip)];
+    b->hash_next = *slot;
+    *slot = b;
 }
 
 /* Bytes of code at rip: as many as a block may take on the first page, and 15 past its end if the next page is there
@@ -243,6 +255,12 @@ static const struct x86_op *no_code(struct x86_cpu *cpu, uint64_t rip)
     return NULL;
 }
 
+static void finish(struct x86_block *b)
+{
+    b->op[0].disp = (int64_t)(uintptr_t)b;
+    x86_block_cost(b);
+}
+
 /* Fills b with at most n instructions at rip. False after a fault or stop. */
 static bool fill(struct x86_cpu *cpu, struct x86_block *b, uint64_t rip, uint32_t n)
 {
@@ -262,8 +280,7 @@ static bool fill(struct x86_cpu *cpu, struct x86_block *b, uint64_t rip, uint32_
         if (b->n_bytes <= here)
             b->hpa2 = 0;
     }
-    b->op[0].disp = (int64_t)(uintptr_t)b;
-    x86_block_cost(b);
+    finish(b);
     cpu->code->n_builds++;
     return true;
 }
@@ -287,19 +304,16 @@ const struct x86_op *x86_find_slow(struct x86_cpu *cpu, uint64_t rip)
             x86_remember(cpu, b->rip, b->op);
             return b->op;
         }
-    if (c->arena_used + BLOCK_MAX > c->arena_bytes)
+    if (c->arena_used + X86_BLOCK_MAX > c->arena_bytes)
         reset(cpu);
     struct x86_block *b = (struct x86_block *)(void *)(c->arena + c->arena_used);
     if (!fill(cpu, b, rip, X86_BLOCK_INSNS))
         return no_code(cpu, rip);
-    c->arena_used +=
-        (sizeof *b + (b->n_ops + 1u) * sizeof b->op[0] + b->n_insns * sizeof(struct x86_use) + 63) & ~63ull;
-    struct x86_block **slot = &c->hash[hash_of(b->hpa, rip)];
-    b->hash_next = *slot;
-    *slot = b;
-    enlist(cpu, b, PAGE_OF(b->hpa));
+    c->arena_used += x86_block_bytes(b);
+    hash_block(c, b);
+    put_on(watch(cpu, PAGE_OF(b->hpa)), b);
     if (b->hpa2 && b->hpa2 != PAGE_OF(b->hpa))
-        enlist(cpu, b, b->hpa2);
+        put_on(watch(cpu, b->hpa2), b);
     x86_remember(cpu, b->rip, b->op);
     return b->op;
 }
@@ -321,4 +335,31 @@ const struct x86_op *x86_find_short(struct x86_cpu *cpu, uint64_t rip, uint32_t 
     if (b->hpa2)
         watch(cpu, b->hpa2);
     return b->op;
+}
+
+/* ---- again, from a checkpoint ---- */
+
+int x86_block_again(struct x86_code *c, struct x86_block *b, const struct x86_memory *m, uint64_t rip, uint64_t context,
+                    uint64_t hpa, uint64_t hpa2)
+{
+    uint8_t buf[X86_BLOCK_BYTES + 16];
+    uint32_t here = PAGE_BYTES - (uint32_t)IN_PAGE(rip);
+    here = here < X86_BLOCK_BYTES ? here : X86_BLOCK_BYTES;
+    if (!m->read(m->ctx, hpa, buf, here) || (hpa2 && !m->read(m->ctx, hpa2, buf + here, 15)))
+        return -1;
+    *b = (struct x86_block){.rip = rip, .context = context, .hpa = hpa, .hpa2 = hpa2};
+    if (!x86_decode_block(b, buf, hpa2 ? here + 15 : here, here, hpa2 ? 1 : X86_BLOCK_INSNS))
+        return -1;
+    finish(b);
+    hash_block(c, b);
+    put_on(x86_code_watch(c, PAGE_OF(hpa)), b);
+    if (hpa2 && hpa2 != PAGE_OF(hpa))
+        put_on(x86_code_watch(c, hpa2), b);
+    return 0;
+}
+
+void x86_block_tombstone(struct x86_block *b, uint64_t rip)
+{
+    *b = (struct x86_block){.rip = rip, .is_dead = true};
+    b->op[0] = (struct x86_op){.fn = x86_dead_enter, .disp = (int64_t)(uintptr_t)b};
 }

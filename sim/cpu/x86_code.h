@@ -5,6 +5,7 @@
 
 #include "sim/base/map.h"
 #include "sim/cpu/x86_op.h"
+#include "sim/cpu/x86_window.h"
 
 #define X86_BLOCK_INSNS 48u  /* most instructions of a block: fits x86_op.ordinal */
 #define X86_BLOCK_BYTES 768u /* most bytes: fits x86_op.at */
@@ -67,6 +68,22 @@ const struct x86_op *x86_find_slow(struct x86_cpu *cpu, uint64_t rip);
 const struct x86_op *x86_find_short(struct x86_cpu *cpu, uint64_t rip, uint32_t n);
 struct x86_code_page *x86_code_page(const struct x86_code *code, uint64_t hpa);
 bool x86_code_on_page(const struct x86_code *code, uint64_t hpa);
+
+/* Bytes that it takes in the arena. */
+static inline uint64_t x86_block_bytes(const struct x86_block *b)
+{
+    return (sizeof *b + (b->n_ops + 1u) * sizeof b->op[0] + b->n_insns * sizeof(struct x86_use) + 63) & ~63ull;
+}
+#define X86_BLOCK_MAX                                                                                                  \
+    (sizeof(struct x86_block) + X86_BLOCK_OPS * sizeof(struct x86_op) + X86_BLOCK_INSNS * sizeof(struct x86_use))
+
+/* For checkpoints: the page's entry, made if need be, without telling processors. */
+struct x86_code_page *x86_code_watch(struct x86_code *code, uint64_t hpa);
+/* The block at rip, decoded again from memory into b and entered into the store. -1: its bytes are not there. */
+int x86_block_again(struct x86_code *code, struct x86_block *b, const struct x86_memory *m, uint64_t rip,
+                    uint64_t context, uint64_t hpa, uint64_t hpa2);
+/* A dropped block to which something still leads. */
+void x86_block_tombstone(struct x86_block *b, uint64_t rip);
 
 /* x86_decode.c: fills b from the bytes at its rip: n_bytes readable ones, of which n_here are on the first page. At
  * most max_insns. Returns how many bytes of code it took; 0: the first instruction needs more bytes than there are. */

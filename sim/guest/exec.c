@@ -118,7 +118,7 @@ static int device(struct vcpu *v, uint64_t gpa, bool is_table, struct diag *d)
 }
 
 const struct guest_ops exec_ops = {
-    .page_fault = exec_page_fault, .device = device, .run = exec_run, .flushed = flushed};
+    .page_fault = exec_page_fault, .device = device, .run = exec_run, .flushed = flushed, .state = exec_state};
 
 /* ---- set-up ---- */
 
@@ -252,6 +252,9 @@ void exec_free(struct exec *x)
         pace_free(x->pace);
     if (x->gdb)
         exec_gdb_free(x->gdb);
+    x->record = NULL; /* threads that end below write no more */
+    x->debug = NULL;
+    x->gdb = NULL;
     for (uint32_t i = 0; i < x->n_processes; i++)
         if (!x->process[i]->is_dead)
             process_end(x->process[i], 0, &x->vm->vcpu[0]);

@@ -25,4 +25,7 @@ void thread_ready(struct thread *t);
 /* The processor has no thread any more; the thread keeps its registers. */
 void exec_switch_out(struct exec_cpu *c);
 
+/* exec_state.c */
+void exec_state(struct vm *vm, struct ckpt *c);
+
 #endif

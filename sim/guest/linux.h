@@ -38,4 +38,9 @@ void linux_process_end(struct process *p);
 /* What the run has to say at its end, on standard error: unknown system calls and how often. */
 void linux_report(struct exec *x, FILE *to);
 
+/* Everything of the VM, its processes and its threads, which exist, for a checkpoint. */
+void linux_state(struct exec *x, struct ckpt *c);
+/* After one that could not be read: p->os goes, without a word to anybody. */
+void linux_forget(struct process *p);
+
 #endif

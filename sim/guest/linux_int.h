@@ -162,6 +162,8 @@ uint64_t vfork_key(const struct process *child);
 /* linux_path.c: opens what the guest calls path, relative to its descriptor dirfd, by openat2() below the root. A host
  * descriptor, or -errno. */
 int path_open(struct thread *t, int64_t dirfd, const char *path, uint64_t flags, uint32_t mode);
+/* The same of an absolute path, for nobody in particular. */
+int path_open_root(const struct linux_vm *vm, const char *path, uint64_t flags, uint32_t mode);
 /* The guest's absolute name for it. The caller frees. */
 char *path_absolute(const struct thread *t, int64_t dirfd, const char *path);
 /* A path argument. 0 or -errno. */

@@ -37,7 +37,7 @@ static int64_t check_dirfd(const struct thread *t, int64_t dirfd, const char *pa
     return !f ? -EBADF : f->kind != FILE_DIR ? -ENOTDIR : 0;
 }
 
-static int open_below(const struct linux_vm *vm, const char *path, uint64_t flags, uint32_t mode)
+int path_open_root(const struct linux_vm *vm, const char *path, uint64_t flags, uint32_t mode)
 {
     struct open_how how = {.flags = flags | O_CLOEXEC,
                            .mode = flags & (O_CREAT | __O_TMPFILE) ? mode & 07777 : 0,
@@ -52,7 +52,7 @@ int path_open(struct thread *t, int64_t dirfd, const char *path, uint64_t flags,
     if (bad || !*path)
         return bad ? (int)bad : -ENOENT;
     char *whole = path_absolute(t, dirfd, path);
-    int fd = open_below(vm_of(t), whole, flags, mode);
+    int fd = path_open_root(vm_of(t), whole, flags, mode);
     free(whole);
     return fd;
 }

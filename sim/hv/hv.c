@@ -416,6 +416,10 @@ void hv_not_alone(struct hv *hv, ps_t now)
     hv->until_ps = min_u64(hv->until_ps, (now / hv->conf.quantum_ps + 1) * hv->conf.quantum_ps);
 }
 
+/* The quantum of a vCPU that runs alone: what a quantum costs the simulator does not count, and checkpoints wait for no
+ * more than that. */
+#define ALONE_PS (50 * PS_PER_US)
+
 int hv_run(struct hv *hv, ps_t end_ps, struct diag *d)
 {
     uint32_t errors = d->n_errors;
@@ -423,15 +427,17 @@ int hv_run(struct hv *hv, ps_t end_ps, struct diag *d)
         ps_t now = earliest(hv);
         if (now == UINT64_MAX || (end_ps && now >= end_ps) || hv->is_down)
             return 0;
-        while (unlikely(now >= hv->save_at))
-            if (hv->save(hv->save_ctx, d))
-                return -1;
+        while (unlikely(now >= hv->save_at)) {
+            int end = hv->save(hv->save_ctx, d);
+            if (end)
+                return end;
+        }
         while (hv->events.n && hv->events.item[0].at_ps <= now) {
             struct heap_item e = heap_pop(&hv->events);
             handle(hv, &e);
         }
         now = earliest(hv);
-        ps_t quantum = runs_alone(hv) ? max_u64(hv->conf.quantum_ps, PS_PER_MS) : hv->conf.quantum_ps;
+        ps_t quantum = runs_alone(hv) ? max_u64(hv->conf.quantum_ps, ALONE_PS) : hv->conf.quantum_ps;
         ps_t until = (now / quantum + 1) * quantum;
         if (end_ps)
             until = min_u64(until, max_u64(end_ps, now + 1));

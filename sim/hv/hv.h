@@ -209,7 +209,8 @@ struct hv {
     void (*taint)(void *ctx, const char *word);
     void (*event)(void *ctx, const char *category, const char *name, uint32_t pid, uint32_t tid, ps_t ts, ps_t dur);
     void *out_ctx;
-    /* Called between two quanta when the earliest clock has reached save_at; moves save_at on. -1: the run ends. */
+    /* Called between two quanta when the earliest clock has reached save_at; moves save_at on. Anything but 0 ends
+     * the run and is what hv_run() answers. */
     int (*save)(void *ctx, struct diag *d);
     ps_t save_at; /* ~0: never */
     void *save_ctx;

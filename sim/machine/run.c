@@ -92,6 +92,7 @@ struct run {
     struct ckpt *from;                     /* to begin with, or NULL */
     const struct run_checkpoint **save_at; /* still to be written, by their times */
     uint32_t n_saves;
+    bool stop_saved; /* ends with the last of them */
 };
 
 static void on_series(void *ctx, const char *name, const char *label, const char *x_name, double x, double y)
@@ -491,7 +492,7 @@ static int on_save(void *ctx, struct diag *d)
     r->save_at++;
     r->n_saves--;
     hv->save_at = r->n_saves ? r->save_at[0]->at_ps : UINT64_MAX;
-    return 0;
+    return r->n_saves || !r->stop_saved ? 0 : RUN_STOPPED;
 }
 
 int run_resume_open(const char *path, struct run_resume *r, struct diag *d)
@@ -587,8 +588,9 @@ static int execute(struct run *r, struct diag *d)
     hv->save = on_save;
     hv->save_ctx = r;
     hv->save_at = r->n_saves ? r->save_at[0]->at_ps : UINT64_MAX;
-    if (hv_run(hv, r->conf.duration_ps, d))
-        return -1;
+    int end = hv_run(hv, r->conf.duration_ps, d);
+    if (end)
+        return end;
     if (r->n_saves)
         return fail(d, "checkpoint: %s is for %llu ns, the run has ended at %llu ns", r->save_at[0]->path,
                     (unsigned long long)(r->save_at[0]->at_ps / PS_PER_NS),
@@ -644,16 +646,16 @@ static int by_time(const void *a, const void *b)
 }
 
 /* from: where it goes on, or NULL. */
-static int run_whole(const struct conf *conf, struct run_resume *from, const struct run_checkpoint *at, uint32_t n,
+static int run_whole(const struct conf *conf, struct run_resume *from, const struct run_checkpoints *save,
                      struct result *out, struct diag *d)
 {
     const struct run_checkpoint *order[RUN_MAX_CHECKPOINTS];
-    struct run r = {.out = out, .point = conf, .save_at = order, .n_saves = n};
+    struct run r = {.out = out, .point = conf, .save_at = order, .n_saves = save->n, .stop_saved = save->stop};
     uint32_t before = d->n_errors;
-    CHECK(n <= RUN_MAX_CHECKPOINTS);
-    for (uint32_t i = 0; i < n; i++)
-        order[i] = &at[i];
-    qsort(order, n, sizeof(const struct run_checkpoint *), by_time);
+    CHECK(save->n <= RUN_MAX_CHECKPOINTS);
+    for (uint32_t i = 0; i < save->n; i++)
+        order[i] = &save->at[i];
+    qsort(order, save->n, sizeof(const struct run_checkpoint *), by_time);
     int bad = prepare(&r, conf, d);
     if (!bad && from) {
         r.from = from->ckpt;
@@ -661,28 +663,28 @@ static int run_whole(const struct conf *conf, struct run_resume *from, const str
     } else if (!bad && r.conf.baseline) {
         bad = run_baseline(conf, &r.baseline_ps, d);
     }
-    bad = bad || execute(&r, d);
+    if (!bad)
+        bad = execute(&r, d);
     if (!bad)
         report(&r);
     finish(&r);
-    return bad || d->n_errors != before ? -1 : 0;
+    return d->n_errors != before ? -1 : bad;
 }
 
 int run_point(const struct conf *conf, struct result *out, struct diag *d)
 {
-    return run_whole(conf, NULL, NULL, 0, out, d);
+    return run_whole(conf, NULL, &(struct run_checkpoints){0}, out, d);
 }
 
-int run_point_saving(const struct conf *conf, const struct run_checkpoint *at, uint32_t n, struct result *out,
-                     struct diag *d)
+int run_point_saving(const struct conf *conf, const struct run_checkpoints *save, struct result *out, struct diag *d)
 {
-    return run_whole(conf, NULL, at, n, out, d);
+    return run_whole(conf, NULL, save, out, d);
 }
 
-int run_resume_point(const struct conf *conf, struct run_resume *r, const struct run_checkpoint *at, uint32_t n,
+int run_resume_point(const struct conf *conf, struct run_resume *r, const struct run_checkpoints *save,
                      struct result *out, struct diag *d)
 {
-    return same_inputs(conf, &r->inputs, d) ? -1 : run_whole(conf, r, at, n, out, d);
+    return same_inputs(conf, &r->inputs, d) ? -1 : run_whole(conf, r, save, out, d);
 }
 
 /* Everything that can be found wrong without running: a machine is built and thrown away. */

@@ -23,12 +23,18 @@ struct run_checkpoint {
     ps_t at_ps;
     const char *path;
 };
+struct run_checkpoints {
+    const struct run_checkpoint *at; /* in any order of times */
+    uint32_t n;
+    bool stop; /* the run ends with the last one */
+};
+#define RUN_STOPPED         1
 #define RUN_MAX_CHECKPOINTS 64u
 /* "2ms:FILE" into *to; origin begins the error line. */
 int run_checkpoint_read(const char *text, const char *origin, struct run_checkpoint *to, struct diag *d);
-/* A run that writes them, in any order of times. One whose time comes after the end is an error. */
-int run_point_saving(const struct conf *conf, const struct run_checkpoint *at, uint32_t n, struct result *out,
-                     struct diag *d);
+/* A run that writes them. One whose time comes after the end is an error. RUN_STOPPED, without a result: it was to end
+ * with the last one. */
+int run_point_saving(const struct conf *conf, const struct run_checkpoints *save, struct result *out, struct diag *d);
 
 /* What a checkpoint begins with. */
 struct run_resume {
@@ -43,7 +49,7 @@ struct run_resume {
 int run_resume_open(const char *path, struct run_resume *r, struct diag *d);
 void run_resume_close(struct run_resume *r);
 /* Goes on from there; conf is r->config, read in r->dir. The inputs have to be the same files by content. */
-int run_resume_point(const struct conf *conf, struct run_resume *r, const struct run_checkpoint *at, uint32_t n,
+int run_resume_point(const struct conf *conf, struct run_resume *r, const struct run_checkpoints *save,
                      struct result *out, struct diag *d);
 
 #endif
