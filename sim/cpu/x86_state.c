@@ -3,6 +3,7 @@
  * accesses a policy and the caches get to see, so both are kept to the entry. Blocks are decoded again from memory,
  * each in its old place; of dropped ones that something still leads to, only the address is needed. */
 #include "sim/cpu/x86_code.h"
+#include "sim/cpu/x86_warm.h"
 #include "sim/cpu/x86_window.h"
 
 #include <stdlib.h>
@@ -203,17 +204,44 @@ static void views_state(struct x86_cpu *cpu, const struct kept *k, const struct 
     }
 }
 
+static void warm_line_state(struct x86_warm_line *l, const struct x86_memory *m, struct ckpt *c)
+{
+    CKPT_STRUCT(c, l, CKPT_KEEP(struct x86_warm_line, addend));
+    if (!ckpt_is_loading(c) || l->line == UINT64_MAX)
+        return;
+    uint64_t hpa = l->tag >> 3 << LINE_SHIFT; /* as the L1's tags have it */
+    const uint8_t *host = ckpt_failed(c) ? NULL : m->page(m->ctx, hpa & ~(uint64_t)(PAGE_BYTES - 1));
+    l->addend = (uintptr_t)host - (l->line << LINE_SHIFT & ~(uint64_t)(PAGE_BYTES - 1));
+    if (!host)
+        l->line = UINT64_MAX;
+}
+
+static void warm_state(struct x86_cpu *cpu, const struct x86_memory *m, struct ckpt *c)
+{
+    bool is_there = cpu->warm != NULL;
+    CKPT(c, is_there);
+    if (!is_there)
+        return;
+    if (!cpu->warm)
+        x86_warm_caches(cpu, NULL, NULL);
+    CKPT(c, cpu->warm->hits);
+    for (uint32_t i = 0; i < X86_WARM_LINES; i++) {
+        warm_line_state(&cpu->warm->data[i], m, c);
+        warm_line_state(&cpu->warm->code[i], m, c);
+    }
+}
+
 #define KEEP(field) CKPT_KEEP(struct x86_cpu, field)
 static void cpu_state(struct x86_cpu *cpu, const struct kept *k, const struct x86_memory *m, struct ckpt *c)
 {
     uint32_t timing = cpu->timing, privilege = cpu->privilege;
-    timing = (uint32_t)ckpt_count(c, timing, X86_WINDOW);
+    timing = (uint32_t)ckpt_count(c, timing, X86_N_TIMINGS - 1);
     privilege = (uint32_t)ckpt_count(c, privilege, X86_N_PRIVILEGES - 1);
     if (ckpt_is_loading(c))
         x86_set_timing(cpu, (enum x86_timing)timing);
     cpu->block = NULL;
     CKPT_STRUCT(c, cpu, KEEP(block), KEEP(tlb), KEEP(jump), KEEP(code), KEEP(bus), KEEP(bus_ctx), KEEP(core),
-                KEEP(breakpoints), KEEP(hpa), KEEP(window), KEEP(view[0]), KEEP(view[1]), KEEP(view[2]));
+                KEEP(breakpoints), KEEP(hpa), KEEP(window), KEEP(warm), KEEP(view[0]), KEEP(view[1]), KEEP(view[2]));
     _Static_assert(X86_N_PRIVILEGES == 3, "the pointers above");
     views_state(cpu, k, m, c);
     cpu->privilege = privilege;
@@ -230,6 +258,7 @@ static void cpu_state(struct x86_cpu *cpu, const struct kept *k, const struct x8
         cpu->window->block = NULL;
         CKPT_STRUCT(c, cpu->window, CKPT_KEEP(struct x86_window, block));
     }
+    warm_state(cpu, m, c);
 }
 
 void x86_state_all(struct x86_code *code, struct x86_cpu *const *cpu, uint32_t n_cpus, const struct x86_memory *m,

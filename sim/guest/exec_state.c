@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs in a VM, in a checkpoint: processes, threads, who runs where; sim/guest/linux_state.c has what the
  * personality keeps. */
+#include "sim/cpu/x86_warm.h"
 #include "sim/guest/exec_int.h"
 #include "sim/guest/linux.h"
+#include "sim/guest/pace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +165,21 @@ static void forget_all(struct exec *x)
     }
 }
 
+/* The core whose caches model warm looks into. */
+static void warm_caches_state(struct exec_cpu *e, struct ckpt *c)
+{
+    struct caches *caches = e->x->hv->caches;
+    struct x86_warm *w = e->x86.warm;
+    uint64_t core = 0;
+    while (core < caches->n_cores && (!w || w->l1d != &caches->core[core].l1d))
+        core++;
+    core = index_state(c, core, caches->n_cores);
+    if (!w || core == caches->n_cores)
+        return;
+    w->l1d = &caches->core[core].l1d;
+    w->l1i = &caches->core[core].l1i;
+}
+
 static void cpus_state(struct exec *x, struct ckpt *c)
 {
     struct x86_memory m = {x->hv->mem, host_page, host_bytes};
@@ -172,6 +189,8 @@ static void cpus_state(struct exec *x, struct ckpt *c)
         cpu_state(x, &x->cpu[i], c);
     }
     x86_state_all(x->code, cpu, x->vm->n_vcpus, &m, c);
+    for (uint32_t i = 0; i < x->vm->n_vcpus; i++)
+        warm_caches_state(&x->cpu[i], c);
     free(cpu);
 }
 
@@ -194,6 +213,9 @@ void exec_state(struct vm *vm, struct ckpt *c)
     CKPT(c, x->stats);
     if (ckpt_is_loading(c) && x->is_loaded && linux_init(x, &d))
         ckpt_fail(c, "%s", d.text);
+    if (x->pace)
+        pace_state(x->pace, c);
+    ckpt_section(c, "threads");
     processes_state(x, c);
     threads_state(x, c);
     if (x->is_loaded && !ckpt_failed(c))

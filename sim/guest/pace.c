@@ -410,3 +410,21 @@ struct sample pace_sample(const struct pace *p)
                            .instructions = p->instructions,
                            .cycle_ps = vcpu_cpu(&p->x->vm->vcpu[0])->core.cycle_ps};
 }
+
+void pace_state(struct pace *p, struct ckpt *c)
+{
+    uint64_t n = p->n_intervals, cap = p->cap_intervals;
+    ckpt_section(c, "pace");
+    ckpt_same(c, p->n_steps, "changes of timing");
+    CKPT_STRUCT(c, p, CKPT_KEEP(struct pace, conf.timing_at), CKPT_KEEP(struct pace, conf.file),
+                CKPT_KEEP(struct pace, x), CKPT_KEEP(struct pace, step), CKPT_KEEP(struct pace, cpu),
+                CKPT_KEEP(struct pace, interval), CKPT_KEEP(struct pace, file.f), CKPT_KEEP(struct pace, file.path),
+                CKPT_KEEP(struct pace, file.tmp));
+    ckpt_array(c, &p->interval, &n, &cap, sizeof *p->interval, UINT32_MAX);
+    ckpt_bytes(c, p->cpu, p->x->vm->n_vcpus * sizeof *p->cpu);
+    if (!ckpt_is_loading(c))
+        return;
+    p->n_intervals = (uint32_t)n;
+    p->cap_intervals = (uint32_t)cap;
+    p->next_step = (uint32_t)min_u64(p->next_step, p->n_steps);
+}

@@ -54,4 +54,7 @@ const char *timing_name(enum x86_timing timing);
 /* Index of the model called so (n bytes), or -1. */
 int timing_by_name(const char *name, size_t n);
 
+/* Where it is, for a checkpoint. */
+void pace_state(struct pace *p, struct ckpt *c);
+
 #endif

@@ -92,6 +92,20 @@ static void check_repeat(struct report *r)
         again.chain);
 }
 
+/* In the middle of the run another instance goes on with what the first one saved. */
+static void check_state(struct report *r)
+{
+    static const char *const check = "goes on from a checkpoint";
+    struct kit_run run;
+    if (!QUIRE_HAS(&r->plugin->hooks, state) || !r->plugin->hooks.state) {
+        add(r, check, true, "it has no hook `state`: runs with it cannot be checkpointed");
+        return;
+    }
+    kit_run_restarted(r->plugin, &r->defaults, 0, 0, 997, &run);
+    bool is_same = is_well(&run) == is_well(&r->first) && strcmp(run.chain, r->first.chain) == 0;
+    add(r, check, is_same, "%s", is_well(&run) ? is_same ? "ten times" : "it decides otherwise" : trouble(&run));
+}
+
 static void check_roles(struct report *r)
 {
     struct kit_run run;
@@ -124,5 +138,6 @@ uint32_t kit_check(const struct plugin *p, struct kit_line *lines)
     check_budget(&r);
     check_options(&r);
     check_repeat(&r);
+    check_state(&r);
     return r.n;
 }

@@ -4,8 +4,10 @@
 
 #include "sim/base/rng.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PAGES       512u
 #define NODES       2u
@@ -32,6 +34,10 @@ struct kit_due {
 struct kit {
     struct plugin_host *host;
     struct kit_run *out;
+    const struct plugin_host_conf *conf;
+    const struct plugin *plugin;
+    const struct plugin_values *values;
+    uint32_t restart_every; /* steps after which the policy goes through a checkpoint; 0: never */
     struct rng rng;
     ps_t now;
     struct kit_page page[PAGES];
@@ -406,6 +412,53 @@ static void unmap(struct kit *k, uint32_t page)
                       (struct quire_vm_event){.what = QUIRE_VM_UNMAPPED, .gpa = (uint64_t)page << PAGE_SHIFT});
 }
 
+/* The state of policies as bytes of a file in a folder of its own. -1: why is in d. */
+static int through_checkpoint(struct kit *k, struct plugin_host *from, struct plugin_host *to, struct diag *d)
+{
+    char dir[] = "/tmp/quire-kit-XXXXXX";
+    if (!mkdtemp(dir))
+        return fail(d, "no folder for a checkpoint: %s", strerror(errno));
+    char *path = xasprintf("%s/policy.ckpt", dir);
+    struct ckpt *c = ckpt_create(path, d);
+    if (c)
+        plugin_host_state(from, c);
+    int bad = c ? ckpt_close(c, d) : -1;
+    c = bad ? NULL : ckpt_open(path, d);
+    if (c)
+        plugin_host_state(to, c);
+    bad = c ? ckpt_close(c, d) : -1;
+    unlink(path);
+    rmdir(dir);
+    free(path);
+    (void)k;
+    return bad;
+}
+
+/* A new host and instance take the old ones' place. What init asks of the machine is not asked again. */
+static void restart(struct kit *k)
+{
+    struct diag d = {0};
+    struct plugin_host *fresh = plugin_host_new(k->conf, &kit_ops, k);
+    struct kit before = *k;
+    before.due = xcalloc(k->cap_due + 1ul, sizeof *k->due);
+    memcpy(before.due, k->due, k->n_due * sizeof *k->due);
+    int bad = plugin_host_add(fresh, k->plugin, k->values, "check", &d);
+    free(k->due);
+    *k = before;
+    bad = bad || through_checkpoint(k, k->host, fresh, &d);
+    if (bad && !k->out->has_refused) {
+        k->out->has_refused = true;
+        snprintf(k->out->refusal, sizeof k->out->refusal, "%.299s", d.text);
+    }
+    if (bad) {
+        plugin_host_free(fresh);
+        k->restart_every = 0;
+        return;
+    }
+    plugin_host_free(k->host);
+    k->host = fresh;
+}
+
 static void workload(struct kit *k)
 {
     plugin_host_vm_new(k->host, 0, "kit");
@@ -428,6 +481,8 @@ static void workload(struct kit *k)
         if (i == STEPS / 2)
             plugin_host_event(k->host, 0, 0, (struct quire_vm_event){.what = QUIRE_VM_PHASE, .value = 1});
         k->backing[1] = i < STEPS * 2 / 3 ? 3 : 12;
+        if (k->restart_every && i % k->restart_every == k->restart_every - 1)
+            restart(k);
     }
     plugin_host_power(k->host, QUIRE_POWER_FAIL);
     plugin_host_vm_gone(k->host, 0);
@@ -481,6 +536,12 @@ static const struct quire_policy *squatter_entry(void)
 void kit_run(const struct plugin *p, const struct plugin_values *v, uint64_t claimed, uint64_t budget,
              struct kit_run *out)
 {
+    kit_run_restarted(p, v, claimed, budget, 0, out);
+}
+
+void kit_run_restarted(const struct plugin *p, const struct plugin_values *v, uint64_t claimed, uint64_t budget,
+                       uint32_t restart_every, struct kit_run *out)
+{
     struct diag d = {0};
     struct plugin *squatter = plugin_adopt(squatter_entry, "the kit", &d);
     struct plugin_values roles = {{claimed}};
@@ -490,6 +551,10 @@ void kit_run(const struct plugin *p, const struct plugin_values *v, uint64_t cla
     *out = (struct kit_run){0};
     CHECK(squatter != NULL);
     k->out = out;
+    k->conf = &conf;
+    k->plugin = p;
+    k->values = v;
+    k->restart_every = restart_every;
     k->hints = 15;
     k->backing[0] = 15;
     k->backing[1] = 3;

@@ -24,6 +24,11 @@ struct kit_run {
 void kit_run(const struct plugin *p, const struct plugin_values *v, uint64_t claimed, uint64_t budget,
              struct kit_run *out);
 
+/* The same; every so many of its 10,000 steps the policy's state is written to a checkpoint and read into a new
+ * instance, which goes on (0: never). */
+void kit_run_restarted(const struct plugin *p, const struct plugin_values *v, uint64_t claimed, uint64_t budget,
+                       uint32_t restart_every, struct kit_run *out);
+
 /* One line of the verdict. */
 struct kit_line {
     const char *check; /* what was tried */
