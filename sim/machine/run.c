@@ -649,7 +649,7 @@ static int by_time(const void *a, const void *b)
 static int run_whole(const struct conf *conf, struct run_resume *from, const struct run_checkpoints *save,
                      struct result *out, struct diag *d)
 {
-    const struct run_checkpoint *order[RUN_MAX_CHECKPOINTS];
+    const struct run_checkpoint *order[RUN_MAX_CHECKPOINTS] = {0};
     struct run r = {.out = out, .point = conf, .save_at = order, .n_saves = save->n, .stop_saved = save->stop};
     uint32_t before = d->n_errors;
     CHECK(save->n <= RUN_MAX_CHECKPOINTS);
