@@ -198,7 +198,11 @@ static void views_state(struct x86_cpu *cpu, const struct kept *k, const struct 
         if (!v)
             continue;
         CKPT(c, v->context);
-        CKPT(c, v->is_used);
+        CKPT(c, v->n_tlb_used);
+        CKPT(c, v->n_jumps_used);
+        CKPT(c, v->tlb_used);
+        CKPT(c, v->jumps_used);
+        CKPT(c, v->jump_pages);
         tlb_state(v, m, c);
         jumps_state(v, k, c);
     }
@@ -241,7 +245,8 @@ static void cpu_state(struct x86_cpu *cpu, const struct kept *k, const struct x8
         x86_set_timing(cpu, (enum x86_timing)timing);
     cpu->block = NULL;
     CKPT_STRUCT(c, cpu, KEEP(block), KEEP(tlb), KEEP(jump), KEEP(code), KEEP(bus), KEEP(bus_ctx), KEEP(core),
-                KEEP(breakpoints), KEEP(hpa), KEEP(window), KEEP(warm), KEEP(view[0]), KEEP(view[1]), KEEP(view[2]));
+                KEEP(breakpoints), KEEP(hpa), KEEP(window), KEEP(warm), KEEP(undo), KEEP(view[0]), KEEP(view[1]),
+                KEEP(view[2]));
     _Static_assert(X86_N_PRIVILEGES == 3, "the pointers above");
     views_state(cpu, k, m, c);
     cpu->privilege = privilege;
