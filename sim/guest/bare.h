@@ -34,6 +34,9 @@ void bare_cpu_init(struct bare *b, struct exec_cpu *c);
 void bare_finish(struct bare *b);
 void bare_free(struct bare *b);
 
+/* Where it is, for a checkpoint (bare_state.c). */
+void bare_state(struct bare *b, struct ckpt *c);
+
 /* As guest_ops.run, page_fault, device. */
 int bare_run(struct vcpu *v, ps_t until_ps, struct diag *d);
 int bare_page_fault(struct exec_cpu *c, uint64_t gva);

@@ -2,6 +2,7 @@
 /* Programs in a VM, in a checkpoint: processes, threads, who runs where; sim/guest/linux_state.c has what the
  * personality keeps. */
 #include "sim/cpu/x86_warm.h"
+#include "sim/guest/bare.h"
 #include "sim/guest/exec_int.h"
 #include "sim/guest/linux.h"
 #include "sim/guest/pace.h"
@@ -211,14 +212,17 @@ void exec_state(struct vm *vm, struct ckpt *c)
     CKPT(c, x->code_changed);
     CKPT(c, x->status);
     CKPT(c, x->stats);
-    if (ckpt_is_loading(c) && x->is_loaded && linux_init(x, &d))
+    if (x->bare)
+        bare_state(x->bare, c);
+    bool has_linux = x->is_loaded && !x->bare;
+    if (ckpt_is_loading(c) && has_linux && linux_init(x, &d))
         ckpt_fail(c, "%s", d.text);
     if (x->pace)
         pace_state(x->pace, c);
     ckpt_section(c, "threads");
     processes_state(x, c);
     threads_state(x, c);
-    if (x->is_loaded && !ckpt_failed(c))
+    if (has_linux && !ckpt_failed(c))
         linux_state(x, c);
     cpus_state(x, c);
     if (ckpt_is_loading(c) && ckpt_failed(c))

@@ -73,6 +73,9 @@ proves 3 exec -m "$SRCDIR/experiments/machines/cascade-lake-2s.conf" --pmem 64Mi
 proves 3 exec -m "$SRCDIR/experiments/machines/cascade-lake-2s.conf" --native --pmem 64MiB -t window ./btree 2000
 proves 3 exec --vcpus 2 --policy mrc:delay=100us -t functional ./threads
 
+# Programs without a kernel: processors in system mode, APICs, a serial port.
+for p in smp interrupts; do proves 3 exec --vcpus 4 --memory 1GiB -t block "$BUILD/workloads/bare/$p"; done
+
 # Files below a root that the program may write to are the folder's: stop, then go on in the same folder. Processes,
 # pipes and open files of a shell script with more than thirty applets.
 mkdir -p root.orig/work root.orig/tmp
