@@ -28,7 +28,7 @@ static void put(struct nfit *t, uint64_t value, uint32_t bytes)
         t->bytes = xrealloc(t->bytes, t->cap);
     }
     for (uint32_t i = 0; i < bytes; i++)
-        t->bytes[t->n++] = (uint8_t)(value >> 8 * i);
+        t->bytes[t->n++] = i < 8 ? (uint8_t)(value >> 8 * i) : 0;
 }
 
 static void put_text(struct nfit *t, const char *text, uint32_t bytes)
