@@ -18,14 +18,23 @@
 /* Work in units that take about 0.3 s in each model. */
 static const struct {
     const char *name, *args; /* %llu: units */
-    uint64_t units[3];       /* functional, block, window */
+    uint64_t units[5];       /* in the order of models */
 } programs[] = {
-    {"mixed", "%llu", {64, 12, 6}},
-    {"gups", "1M %llu", {8000000, 500000, 300000}},
-    {"btree", "%llu", {60000, 10000, 6000}},
-    {"stream", "768K %llu", {150, 12, 8}},
+    {"mixed", "%llu", {64, 12, 6, 20, 40}},
+    {"gups", "1M %llu", {8000000, 500000, 300000, 1000000, 2000000}},
+    {"btree", "%llu", {60000, 10000, 6000, 20000, 40000}},
+    {"stream", "768K %llu", {150, 12, 8, 30, 60}},
 };
-static const char *const timings[] = {"functional", "block", "window"};
+enum { FUNCTIONAL, BLOCK, WINDOW, WARM, SAMPLED };
+static const struct {
+    const char *name, *keys;
+} models[] = {
+    [FUNCTIONAL] = {"functional", "timing = functional"},
+    [BLOCK] = {"block", "timing = block"},
+    [WINDOW] = {"window", "timing = window"},
+    [WARM] = {"warm", "timing = warm"},
+    [SAMPLED] = {"sampled", "timing = window sample = true sample_period = 200000"},
+};
 
 char *bench_program_path(const char *name)
 {
@@ -43,11 +52,11 @@ char *bench_program_path(const char *name)
     return NULL;
 }
 
-/* One run in this process. Seconds of user time, with the instructions; below 0: failed. */
-static double run_here(const char *path, const char *args, const char *timing, uint64_t *instructions)
+/* One run in this process; model as keys. Seconds of user time, with the instructions; below 0: failed. */
+static double run_here(const char *path, const char *args, const char *model, uint64_t *instructions)
 {
     struct diag d = {0};
-    char *text = xasprintf("vm \"exec\" { program = \"%s\" args = \"%s\" timing = \"%s\" }", path, args, timing);
+    char *text = xasprintf("vm \"exec\" { program = \"%s\" args = \"%s\" %s }", path, args, model);
     struct conf *conf = conf_parse(text, strlen(text), "bench", "", &experiment_schema, &d);
     struct result *r = result_new();
     double start = bench_user_s();
@@ -86,23 +95,29 @@ static double run_qemu(const char *path, const char *args)
 static int bench_program(struct bench *b, uint32_t i, const char *path)
 {
     char name[64], args[64], note[96];
-    for (uint32_t t = 0; t < N_ELEMS(timings); t++) {
+    double window = 0;
+    for (uint32_t t = 0; t < N_ELEMS(models); t++) {
         uint64_t units = (uint64_t)((double)programs[i].units[t] * b->scale) + 1, instructions = 0;
         _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wformat-nonliteral\"")
             snprintf(args, sizeof args, programs[i].args, (unsigned long long)units);
         _Pragma("GCC diagnostic pop") double best = 1e9, qemu = 1e9;
         for (uint32_t k = 0; k < 3; k++) { /* interleaved, the best of three */
-            double s = run_here(path, args, timings[t], &instructions);
+            double s = run_here(path, args, models[t].keys, &instructions);
             if (s < 0)
                 return -1;
             best = s < best ? s : best;
-            double q = t == 0 ? run_qemu(path, args) : -1;
+            double q = t == FUNCTIONAL ? run_qemu(path, args) : -1;
             qemu = q > 0 && q < qemu ? q : qemu;
         }
-        snprintf(name, sizeof name, "cpu.%s.%s", programs[i].name, timings[t]);
+        snprintf(name, sizeof name, "cpu.%s.%s", programs[i].name, models[t].name);
         snprintf(note, sizeof note, "%s %s, %llu M instructions", programs[i].name, args,
                  (unsigned long long)(instructions / 1000000));
         bench_add(b, name, (double)instructions / best * 1e-6, "MIPS", note);
+        window = t == WINDOW ? (double)instructions / best : window;
+        if (t == SAMPLED) {
+            snprintf(name, sizeof name, "cpu.%s.sampled_ratio", programs[i].name);
+            bench_add(b, name, (double)instructions / best / window, "1", "sampled over window");
+        }
         if (t || qemu == 1e9)
             continue;
         snprintf(name, sizeof name, "cpu.%s.qemu", programs[i].name);

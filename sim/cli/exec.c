@@ -71,24 +71,24 @@ static char *experiment_text(const struct exec_args *a, char **word, int n, cons
 /* A sampled run says when its intervals do not tell what was asked. */
 static void warn_of_sample(const struct result *r)
 {
-    uint64_t n, needed, head = 0, all = 0;
+    uint64_t n, needed, head = 0, all = 0, period = 0;
     double error = 0;
     if (!result_get(r, "vm.exec.sample.intervals", &n) || !result_get(r, "vm.exec.sample.intervals_needed", &needed))
         return;
     result_get_ratio(r, "vm.exec.sample.error_ratio", &error);
     result_get(r, "vm.exec.sample.head_instructions", &head);
     result_get(r, "vm.exec.instructions", &all);
+    result_get(r, "vm.exec.sample.period_needed", &period);
     if (head == all)
         return; /* all of it was measured */
     if (n < 2)
         fprintf(stderr, "quire: sample: %llu intervals, too few for any estimate; expected a smaller sample_period\n",
                 (unsigned long long)n);
     else if (n < needed)
-        fprintf(
-            stderr,
-            "quire: sample: cpi is known to %.1f %% only; %llu intervals were measured, %llu are needed: expected a "
-            "smaller sample_period or a longer run\n",
-            100 * error, (unsigned long long)n, (unsigned long long)needed);
+        fprintf(stderr,
+                "quire: sample: cpi is known to %.1f %% only; %llu intervals were measured, %llu are needed: expected "
+                "sample_period = %llu, or a longer run\n",
+                100 * error, (unsigned long long)n, (unsigned long long)needed, (unsigned long long)period);
     else if (n < SAMPLE_FEW)
         fprintf(stderr, "quire: sample: %llu intervals are few: their variance is known badly, expected at least %u\n",
                 (unsigned long long)n, SAMPLE_FEW);

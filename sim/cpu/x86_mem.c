@@ -385,8 +385,24 @@ bool x86_probe_write(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva,
     return true;
 }
 
+/* Mostly an SSE operand. */
+static inline void copy_part(void *to, const void *from, uint32_t len)
+{
+    if (len == 8)
+        memcpy(to, from, 8);
+    else if (len == 16)
+        memcpy(to, from, 16);
+    else
+        memcpy(to, from, len);
+}
+
 bool x86_load_slow(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, void *buf, uint32_t len)
 {
+    const uint8_t *p = cpu->timing == X86_WARM ? x86_warm_host(cpu, gva, len, false) : NULL;
+    if (p) {
+        copy_part(buf, p, len);
+        return true;
+    }
     uint8_t first[512];
     uint32_t n = on_page(gva, len);
     if (n == len)
@@ -398,13 +414,22 @@ bool x86_load_slow(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, v
     return true;
 }
 
-bool x86_store_slow(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len)
+static bool store_parts(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len)
 {
     uint32_t n = on_page(gva, len);
     if (likely(n == len))
         return store_page(cpu, op, gva, buf, len);
     return x86_probe_write(cpu, op, gva, len) && store_page(cpu, op, gva, buf, n) &&
            store_page(cpu, op, gva + n, (const uint8_t *)buf + n, len - n);
+}
+
+bool x86_store_slow(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len)
+{
+    uint8_t *p = cpu->timing == X86_WARM ? x86_warm_host(cpu, gva, len, true) : NULL;
+    if (!p)
+        return store_parts(cpu, op, gva, buf, len);
+    copy_part(p, buf, len);
+    return true;
 }
 
 static inline uint64_t small(const uint8_t *p, uint32_t n)
@@ -446,7 +471,7 @@ bool x86_store_value(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva,
         memcpy(p, &v, n);
         return true;
     }
-    return x86_store_slow(cpu, op, gva, &v, n);
+    return store_parts(cpu, op, gva, &v, n);
 }
 
 bool x86_store_nt(struct x86_cpu *cpu, const struct x86_op *op, uint64_t gva, const void *buf, uint32_t len)

@@ -114,7 +114,8 @@ enum x86_warm_status x86_warm_store(struct x86_cpu *cpu, const struct x86_op *op
         if (status != X86_BUS_OK || !page.host)
             return unreached(status);
         memcpy(page.host + at, (const uint8_t *)buf + done, n);
-        x86_code_written(cpu->code, page.hpa + at, n);
+        if (!page.is_writable)
+            x86_code_written(cpu->code, page.hpa + at, n);
     }
     return X86_WARM_DONE;
 }

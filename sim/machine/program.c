@@ -79,6 +79,7 @@ static void report_sample(struct result *out, const struct exec *x, const char *
     put_count(out, path, "sample.head_instructions", s.head.n[SAMPLE_INSTRUCTIONS]);
     put_count(out, path, "sample.intervals", n);
     put_count(out, path, "sample.intervals_needed", needed);
+    put_count(out, path, "sample.period_needed", needed ? (uint64_t)((double)c->period * n / (double)needed) : 0);
     char *key = xasprintf("%s.sample.verdict", path);
     bool is_whole = s.head.n[SAMPLE_INSTRUCTIONS] == s.instructions;
     result_text(out, key,
