@@ -76,7 +76,9 @@ static void draw_key(const struct conf_key *k, struct rng *r, FILE *f)
 /* Keys that every machine names, so that it can be afforded and used. */
 static bool is_given(const char *section, const char *key)
 {
-    static const char *const given[][2] = {{"numa", "nodes"}, {"numa", "dram"}, {"pmem", "kind"}};
+    static const char *const given[][2] = {
+        {"numa", "nodes"},       {"numa", "dram"}, {"pmem", "kind"}, {"pmem", "supercap"}, {"hypervisor", "power_fail"},
+        {"hypervisor", "holdup"}};
     for (uint32_t i = 0; i < N_ELEMS(given); i++)
         if (strcmp(section, given[i][0]) == 0 && strcmp(key, given[i][1]) == 0)
             return true;
@@ -88,10 +90,16 @@ static char *draw_machine(struct rng *r)
     char *text = NULL;
     size_t len;
     FILE *f = open_memstream(&text, &len);
+    static const char *const outcomes[] = {"adr", "adr-fails", "eadr"}, *const holdups[] = {"unlimited", "energy",
+                                                                                            "time"};
     fprintf(f, "seed = %llu\ncheck = true\nmachine {\n", (unsigned long long)rng_below(r, 1000));
     for (const struct conf_schema *s = machine_sections; s->name; s++) {
         if (strcmp(s->name, "pmem") == 0)
-            fprintf(f, "  pmem { kind = \"%s\"", rng_below(r, 3) ? "optane" : "nvdimm-n");
+            fprintf(f, "  pmem { kind = \"%s\" supercap = \"%s\"", rng_below(r, 3) ? "optane" : "nvdimm-n",
+                    rng_below(r, 2) ? "enough" : "time");
+        else if (strcmp(s->name, "hypervisor") == 0)
+            fprintf(f, "  hypervisor { power_fail = \"%s\" holdup = \"%s\"", outcomes[rng_below(r, 3)],
+                    holdups[rng_below(r, 3)]);
         else if (strcmp(s->name, "numa") == 0)
             fprintf(f, "  numa { nodes = %u dram = \"%uGiB\"", 1 + (unsigned)rng_below(r, 3),
                     1 + (unsigned)rng_below(r, 3));
@@ -105,10 +113,13 @@ static char *draw_machine(struct rng *r)
     fprintf(f, "}\nvm \"a\" { generator = \"%s\" accesses = 1500 footprint = \"4MiB\" memory = \"64MiB\" vcpus = %llu",
             rng_below(r, 2) ? "zipf" : "random", 1 + (unsigned long long)rng_below(r, 3));
     fprintf(f, " backing = \"%s\" }\n", rng_below(r, 2) ? "4KiB" : "2MiB");
-    if (rng_below(r, 2))
+    if (rng_below(r, 2)) {
+        if (rng_below(r, 2)) /* the power fails in its midst; every promise is judged */
+            fprintf(f, "crash_at = %llu\n", 1 + (unsigned long long)rng_below(r, 400));
         fputs("vm \"log\" { generator = \"log-append\" accesses = 200 memory = \"64MiB\" pmem = \"4MiB\" footprint = "
               "\"2MiB\" }\n",
               f);
+    }
     fclose(f);
     return text;
 }
