@@ -177,7 +177,8 @@ int cmd_exec(int argc, char **argv)
     const struct args about = {
         "quire exec [OPTION]... PROGRAM [ARGUMENT]...",
         "Runs a static x86-64 Linux program in a VM of a simulated machine. Its standard streams are\n"
-        "quire's, its exit status is quire's (128 + N after signal N).",
+        "quire's, its exit status is quire's (128 + N after signal N). An ELF file with a PVH note runs\n"
+        "without a kernel, on processors in system mode: a program for the bare machine (docs/bare.md).",
         table, "Example:\n  quire exec --timing window -m cascade-lake-2s --stats ./hello world\n"};
     const char *word[256];
     struct diag d = {0};
