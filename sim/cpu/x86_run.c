@@ -309,7 +309,8 @@ const struct x86_op *x86_enter(struct x86_cpu *cpu, const struct x86_op *op)
     cpu->block = (struct x86_block *)(uintptr_t)op->disp;
     cpu->budget -= op->imm;
     if (unlikely(cpu->budget < 0)) {
-        if (cpu->timing == X86_WARM && cpu->budget + cpu->bias >= 0 && !cpu->stop_wanted && !cpu->n_breakpoints)
+        if (cpu->timing == X86_WARM && cpu->budget + cpu->bias >= 0 && !cpu->stop_wanted && !cpu->n_breakpoints &&
+            !cpu->is_system) /* there events are looked for at every block */
             return enter_warm(cpu, op);
         return enter_slow(cpu, op);
     }

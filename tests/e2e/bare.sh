@@ -63,6 +63,7 @@ for p in $programs; do
     same "$p" -t window
 done
 same interrupts -t warm
+same exceptions -t warm
 # Policies, small nested pages, persistent memory; more vCPUs than cores.
 for p in interrupts phases pmemlog smp user; do
     same "$p" -t block --policy mrc-bits --backing 4KiB
