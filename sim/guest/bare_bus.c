@@ -182,14 +182,26 @@ static bool was_device(struct bare_cpu *bc, uint64_t gva)
     return true;
 }
 
+/* A trace has what reaches memory: not what reaches a device. */
+static struct trace_writer *hide_device(struct exec_cpu *c, uint64_t gva)
+{
+    struct trace_writer *record = c->x->record;
+    uint64_t gpa;
+    if (unlikely(record) && bare_translate(c, gva, &gpa) == 0 && gpa >= BARE_HOLE_GPA && gpa < BARE_HOLE_END)
+        c->x->record = NULL;
+    return record;
+}
+
 static enum x86_bus_status load(struct x86_cpu *cpu, uint64_t gva, void *buf, uint32_t len, bool for_write)
 {
     struct exec_cpu *c = cpu->bus_ctx;
     struct bare_cpu *bc = bare_cpu_of(c);
     enum x86_bus_status status = X86_BUS_OK;
     if (!was_device(bc, gva)) {
+        struct trace_writer *record = hide_device(c, gva);
         before_access(c);
         status = exec_bus.load(cpu, gva, buf, len, for_write);
+        c->x->record = record;
         if (likely(!take_device(bc)))
             return status;
     }
@@ -203,8 +215,10 @@ static enum x86_bus_status store(struct x86_cpu *cpu, uint64_t gva, const void *
     struct bare_cpu *bc = bare_cpu_of(c);
     enum x86_bus_status status = X86_BUS_OK;
     if (!was_device(bc, gva)) {
+        struct trace_writer *record = hide_device(c, gva);
         before_access(c);
         status = exec_bus.store(cpu, gva, buf, len);
+        c->x->record = record;
         if (likely(!take_device(bc)))
             return status;
     }

@@ -323,6 +323,15 @@ void mmu_flush_page(struct mmu *m, uint32_t asid, uint64_t gva)
     }
 }
 
+void mmu_drop_faulting(struct mmu *m, uint32_t asid, uint64_t gva)
+{
+    drop_page(m, asid, gva);
+    for (uint32_t i = 0; i < PSC_KINDS; i++) {
+        struct psc *p = &m->guest_psc[i];
+        drop_keys(p->key, p->lru, p->set_mask + 1, PSC_WAYS, PSC_WAYS, ~0ull, psc_key(gva, i, asid));
+    }
+}
+
 /* ---- checkpoints ---- */
 
 static void tlb_state(struct tlb *t, struct ckpt *c)

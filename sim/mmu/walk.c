@@ -34,11 +34,6 @@ struct walk {
     struct fill fill[MAX_FILLS];
 };
 
-static uint64_t psc_key(uint64_t addr, uint32_t table_level, uint32_t asid)
-{
-    return addr >> LEVEL_SHIFT(table_level + 1) << 16 | asid;
-}
-
 static uint64_t *psc_set(const struct psc *p, uint64_t key, uint64_t *set)
 {
     *set = (key >> 16) & p->set_mask;
@@ -348,6 +343,8 @@ enum mmu_status mmu_walk(struct mmu *m, const struct mmu_space *s, uint64_t gva,
     m->stats.walk_refs += w.refs;
     m->stats.walk_ps += w.t - t;
     r->done_ps = w.t;
+    if (status == MMU_GUEST_FAULT && s->rights & MMU_PAGING)
+        mmu_drop_faulting(m, s->asid, gva);
     if (status != MMU_OK)
         return status;
     for (uint32_t i = 0; i < w.n_fills; i++)

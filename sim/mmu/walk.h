@@ -13,4 +13,12 @@ enum mmu_status mmu_walk(struct mmu *m, const struct mmu_space *s, uint64_t gva,
 /* Enters a translation in the second-level and the L1 TLB that the access uses; defined in mmu.c. */
 void tlb_fill(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, uint32_t level, uint64_t value);
 
+static inline uint64_t psc_key(uint64_t addr, uint32_t table_level, uint32_t asid)
+{
+    return addr >> LEVEL_SHIFT(table_level + 1) << 16 | asid;
+}
+/* A page fault of a real kernel's tables drops what was cached of the address in its space (SDM volume 3, 4.10.4.1):
+ * when the instruction is made again, it sees the tables as they are. */
+void mmu_drop_faulting(struct mmu *m, uint32_t asid, uint64_t gva);
+
 #endif

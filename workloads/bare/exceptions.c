@@ -58,6 +58,7 @@ ONE(sse, "xorps %xmm0, %xmm0");
 ONE(fwait_it, "fldz\n\tfld1\n\tfdivp\n\tfldz\n\tfdivrp\n\tfwait");
 ONE(single_step, "pushfq\n\torl $0x100, (%rsp)\n\tpopfq\n\tnop\n\tnop");
 ONE(nothing, "nop");
+ONE(sse_divide, "xorps %xmm0, %xmm0\n\tmov $0x3f800000, %eax\n\tmovd %eax, %xmm1\n\tdivss %xmm0, %xmm1");
 ONE(aligned, "movaps 1(%rsp), %xmm0");
 ONE(unaligned_exchange, "cmpxchg16b 8(%rdi)");
 
@@ -97,7 +98,7 @@ static void protection(void)
 }
 
 /* Where qemu's TCG (7.2) does not do as the manual says: it lets pass reserved bits and unknown MSRs, counts gates in
- * 16 bytes in error codes, and leaves out P beside RSVD. */
+ * 16 bytes in error codes, and leaves out P beside RSVD, and knows no unmasked SSE exceptions. */
 static void strict(void)
 {
     static uint8_t page[PAGE] __attribute__((aligned(4096)));
@@ -110,6 +111,11 @@ static void strict(void)
     trap_absent(6, true);
     try("#UD without a gate", undefined, NULL, undefined);
     trap_absent(6, false);
+    uint32_t unmasked = 0x1d00, masked = 0x1f80; /* zero divide */
+    __asm__ volatile("ldmxcsr %0" ::"m"(unmasked));
+    try("sse divides by zero", sse_divide, NULL, sse_divide);
+    __asm__ volatile("ldmxcsr %0" ::"m"(masked));
+    try("sse divides by zero, masked", sse_divide, NULL, sse_divide);
     try("unknown msr", bad_msr, NULL, bad_msr);
     try("cr4 with a reserved bit", bad_cr4, NULL, NULL);
     try("cr0 without protection", bad_cr0, NULL, NULL);
