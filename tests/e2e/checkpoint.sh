@@ -72,6 +72,10 @@ done
 proves 3 exec -m "$SRCDIR/experiments/machines/cascade-lake-2s.conf" --pmem 64MiB --policy vfha -t block ./kvlog 3000
 proves 3 exec -m "$SRCDIR/experiments/machines/cascade-lake-2s.conf" --native --pmem 64MiB -t window ./btree 2000
 proves 3 exec --vcpus 2 --policy mrc:delay=100us -t functional ./threads
+proves 3 exec --memory 1GiB -t warm ./kernels
+proves 5 exec --memory 1GiB --sample -t window ./kernels
+proves 3 exec --vcpus 3 --memory 1GiB --sample --set vm.exec.sample_head=0 -t window ./threads
+proves 3 exec --memory 1GiB -t functional --timing-at '200000:warm 400000:window 900000:block' ./kernels
 
 # Programs without a kernel: processors in system mode, APICs, a serial port.
 for p in smp interrupts; do proves 3 exec --vcpus 4 --memory 1GiB -t block "$BUILD/workloads/bare/$p"; done
