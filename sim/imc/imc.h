@@ -25,8 +25,9 @@ struct imc_conf {
     uint64_t n_channels;       /* channels a controller */
     uint64_t interleave_bytes; /* consecutive bytes of DRAM on one channel */
     uint64_t pmem_interleave_bytes;
-    uint64_t front_ps; /* controller pipeline and on-die path of a read, both ways */
-    uint64_t curve;    /* index into mem_curve_names; 0: the channels are simulated */
+    uint64_t write_rate; /* bytes/s that all of them take from caches and cores; 0: any */
+    uint64_t front_ps;   /* controller pipeline and on-die path of a read, both ways */
+    uint64_t curve;      /* index into mem_curve_names; 0: the channels are simulated */
     uint64_t curve_offset_ps;
     struct dram_conf dram;
     uint64_t wpq_entries;     /* persistent writes a channel */
@@ -68,12 +69,21 @@ struct channel {
     struct chan_stats stats;
 };
 
+/* The way of writes into a node's controllers: the last ones, by number. */
+#define IMC_PACED 64u
+struct write_pace {
+    ps_t burst_ps; /* what IMC_PACED writes take; 0: any number at once */
+    uint64_t n;
+    ps_t came_ps[IMC_PACED], taken_ps[IMC_PACED];
+};
+
 /* The controllers of one node. */
 struct node_imc {
     struct imc_conf conf;
     struct mem *mem;
-    uint32_t n_chans;         /* n_imcs * n_channels */
-    uint64_t per_chan;        /* 2^64 / n_chans, rounded up: division by multiplication */
+    uint32_t n_chans;  /* n_imcs * n_channels */
+    uint64_t per_chan; /* 2^64 / n_chans, rounded up: division by multiplication */
+    struct write_pace pace;
     struct curve_state curve; /* of its DRAM */
     struct channel *chan;
     struct imc_stats *imc; /* n_imcs of them */

@@ -25,7 +25,7 @@ static struct load_result run(const struct load *l, uint64_t curve)
 }
 
 static const struct load skylake = {
-    .requesters = 23, .outstanding = 12, .writes_a_thousand = 220, .path_ps = 23000, .duration_ps = 40 * PS_PER_US};
+    .requesters = 23, .outstanding = 11, .writes_a_thousand = 220, .path_ps = 23000, .duration_ps = 40 * PS_PER_US};
 
 /* Points of Mess's curve for six channels of DDR4-2666, 78 % reads (MICRO'24), with the bands that the hardware figures
  * give: latency within 10 % up to 90 GB/s, 20 % beyond; the highest bandwidth, 101 GB/s, within 5 %. */
@@ -90,7 +90,7 @@ Test(load, littles_law)
     l.writes_a_thousand = 0;
     l.think_ps = 100;
     struct load_result r = run(&l, 0);
-    double in_flight = r.gb_s / LINE_BYTES * r.busy_latency_ns, most = 23 * 12 + 1;
+    double in_flight = r.gb_s / LINE_BYTES * r.busy_latency_ns, most = 23 * 11 + 1;
     cr_expect(in_flight < most * 1.02 && in_flight > most * 0.7, "%.0f of %.0f", in_flight, most);
 }
 
