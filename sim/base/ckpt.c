@@ -175,7 +175,8 @@ static void read_bytes(struct ckpt *c, void *p, size_t n)
         to += part;
         n -= part;
     }
-    memset(to, 0, n);
+    if (n)
+        memset(to, 0, n);
 }
 
 /* Digest of all but the last 16 bytes of f, which has so many, against these. */

@@ -441,7 +441,8 @@ static void restart(struct kit *k)
     struct plugin_host *fresh = plugin_host_new(k->conf, &kit_ops, k);
     struct kit before = *k;
     before.due = xcalloc(k->cap_due + 1ul, sizeof *k->due);
-    memcpy(before.due, k->due, k->n_due * sizeof *k->due);
+    if (k->n_due)
+        memcpy(before.due, k->due, k->n_due * sizeof *k->due);
     int bad = plugin_host_add(fresh, k->plugin, k->values, "check", &d);
     free(k->due);
     *k = before;
