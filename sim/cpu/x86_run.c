@@ -219,11 +219,16 @@ static uint32_t insns_before(const struct x86_block *b, uint64_t at)
     return n;
 }
 
+/* System mode: something waits, or instructions run one at a time. */
+static inline bool has_to_look(const struct x86_cpu *cpu)
+{
+    return cpu->is_system && (x86_has_event(cpu) || x86_steps(cpu));
+}
+
 /* Must every block enter by its slow way? */
 static bool must_enter_slowly(const struct x86_cpu *cpu)
 {
-    return cpu->timing != X86_FUNCTIONAL || cpu->n_breakpoints || cpu->stop_wanted ||
-           (cpu->is_system && (x86_has_event(cpu) || x86_steps(cpu)));
+    return cpu->timing != X86_FUNCTIONAL || cpu->n_breakpoints || cpu->stop_wanted || has_to_look(cpu);
 }
 
 /* System mode, before a block: false if something is to be delivered first, an event or cpu->fault; else *take is how
@@ -310,7 +315,7 @@ const struct x86_op *x86_enter(struct x86_cpu *cpu, const struct x86_op *op)
     cpu->budget -= op->imm;
     if (unlikely(cpu->budget < 0)) {
         if (cpu->timing == X86_WARM && cpu->budget + cpu->bias >= 0 && !cpu->stop_wanted && !cpu->n_breakpoints &&
-            !cpu->is_system) /* there events are looked for at every block */
+            !has_to_look(cpu))
             return enter_warm(cpu, op);
         return enter_slow(cpu, op);
     }

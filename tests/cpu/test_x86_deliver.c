@@ -339,16 +339,20 @@ Test(x86_deliver, interrupts_wait_for_if_and_the_shadow)
 
 Test(x86_deliver, an_interrupt_comes_into_a_loop)
 {
-    struct sys *s = sys_new();
-    SYS_CODE(s, CODE, "\x48\xff\xc0\xeb\xfb"); /* l: inc rax; jmp l */
-    x86_set_rflags(&s->cpu, X86_IF);
-    s->vector = 0xfe;
-    cr_assert_eq(RUN(s), X86_STOP_BUDGET);
-    cr_assert_eq(s->cpu.state.gpr[X86_RAX], 500);
-    x86_interrupt_raise(&s->cpu);
-    expect(s, 0xfe, "loop");
-    cr_assert_eq(s->cpu.state.gpr[X86_RAX], 500, "at once");
-    sys_free(s);
+    static const enum x86_timing timings[] = {X86_FUNCTIONAL, X86_BLOCK, X86_WARM};
+    for (uint32_t i = 0; i < N_ELEMS(timings); i++) {
+        struct sys *s = sys_new();
+        x86_set_timing(&s->cpu, timings[i]);
+        SYS_CODE(s, CODE, "\x48\xff\xc0\xeb\xfb"); /* l: inc rax; jmp l */
+        x86_set_rflags(&s->cpu, X86_IF);
+        s->vector = 0xfe;
+        cr_assert_eq(RUN(s), X86_STOP_BUDGET);
+        cr_assert_eq(s->cpu.state.gpr[X86_RAX], 500);
+        x86_interrupt_raise(&s->cpu);
+        expect(s, 0xfe, "loop");
+        cr_assert_eq(s->cpu.state.gpr[X86_RAX], 500, "at once, in model %u", i);
+        sys_free(s);
+    }
 }
 
 Test(x86_deliver, hlt_wakes)
