@@ -44,6 +44,17 @@ static inline void hold(struct x86_window *w, ps_t until_ps)
     w->dispatch_fs = max_u64(w->dispatch_fs, until_ps * 1000);
 }
 
+/* What left the guest, or went into its kernel, began and ended with nothing under way: the clock is as it left it. */
+static inline void come_back(struct x86_cpu *cpu)
+{
+    struct x86_window *w = cpu->window;
+    ps_t outside = cpu->core->stats.exit_ps + cpu->kernel_ps;
+    if (likely(outside == w->outside_ps))
+        return;
+    w->outside_ps = outside;
+    hold(w, cpu->core->now_ps);
+}
+
 /* The next instruction is dispatched: when. */
 static ps_t dispatch(struct x86_cpu *cpu, const struct x86_use *u, bool is_load)
 {
@@ -107,6 +118,7 @@ static void finish(struct x86_cpu *cpu, uint32_t n)
 void x86_window_access(struct x86_cpu *cpu, const struct x86_op *op)
 {
     struct x86_window *w = cpu->window;
+    come_back(cpu);
     finish(cpu, op->ordinal);
     if (!w->block || w->next > op->ordinal)
         return;
@@ -140,6 +152,7 @@ void x86_window_stored(struct x86_cpu *cpu)
 void x86_window_settle(struct x86_cpu *cpu)
 {
     struct x86_window *w = cpu->window;
+    come_back(cpu);
     if (w->block)
         finish(cpu, w->block->n_insns);
     hold(w, w->block ? 0 : cpu->core->now_ps);
@@ -149,6 +162,7 @@ void x86_window_settle(struct x86_cpu *cpu)
 void x86_window_leave(struct x86_cpu *cpu, uint32_t n)
 {
     struct x86_window *w = cpu->window;
+    come_back(cpu);
     if (!w->block)
         return;
     finish(cpu, n < w->block->n_insns ? n : w->block->n_insns);

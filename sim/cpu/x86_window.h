@@ -59,6 +59,7 @@ struct x86_window {
     ps_t open_ps, open_done_ps; /* when it could start; when its data is there */
     ps_t dispatch_fs;           /* when the next instruction may be dispatched, in femtoseconds */
     ps_t retire_ps;             /* when the youngest finished instruction retires */
+    ps_t outside_ps;            /* exits and the kernel's page faults that dispatch has waited for */
     ps_t branch_ps;             /* when the last branch is resolved */
     ps_t ready_ps[X86_N_USES];
     uint64_t n, n_loads;                                  /* instructions, loads so far */

@@ -121,3 +121,9 @@ bad 'expected 50% to 99.9999%' --sample --set vm.exec.sample_confidence=100%
 bad 'sample_error: found 0%' --sample --set vm.exec.sample_error=0%
 bad 'without sample = true' --set vm.exec.sample_file=x.csv
 bad 'cannot be written' --sample --set vm.exec.sample_file=no/such/folder.csv
+
+# What leaves the guest costs its time in every model: a program that prints through a port.
+for model in block window warm; do
+    run hello -t $model $w/bare/hello
+    [ "$(value hello time_ps)" -gt "$(value hello cpu0.exit_ps)" ] || die "$model: exits of $(value hello cpu0.exit_ps) ps are lost"
+done
