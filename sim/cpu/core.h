@@ -19,6 +19,8 @@ struct core_conf {
     uint64_t ipc_milli;     /* instructions a cycle without misses, in thousandths */
     uint64_t miss_buffers;  /* lines that may be on their way to or from the L1: misses and non-temporal stores */
     uint64_t nt_buffers;    /* of these, non-temporal stores */
+    uint64_t nt_posted;     /* non-temporal stores that no controller has taken yet */
+    uint64_t flush_posted;  /* flushed lines that no controller has taken yet */
     uint64_t nt_fenced_ps;  /* from one non-temporal store to the next behind a fence */
     uint64_t nt_pmem_ps;    /* from one non-temporal store of persistent memory to the next */
     uint64_t rob;           /* instructions that may wait behind the oldest outstanding load */
@@ -48,6 +50,12 @@ struct core_miss {
     uint64_t instruction; /* its number */
 };
 
+/* Lines on their way to a controller, a ring. */
+struct core_posted {
+    ps_t done_ps[CORE_MAX_MISSES];
+    uint32_t next;
+};
+
 struct core {
     struct core_conf conf;
     ps_t now_ps;         /* when the next instruction may issue */
@@ -66,6 +74,7 @@ struct core {
     struct core_miss miss[CORE_MAX_MISSES]; /* loads that may hold up the reorder buffer, in order */
     ps_t nt_done_ps[CORE_MAX_MISSES];       /* non-temporal stores, in order */
     ps_t busy_ps[CORE_MAX_MISSES];          /* until when miss buffers are in use, in no order */
+    struct core_posted nt_posted, flush_posted;
     ps_t store_ps[CORE_MAX_STORES];
     struct core_stats stats;
 };
@@ -154,14 +163,15 @@ static inline void core_need_nt(struct core *c)
     }
 }
 
-/* A non-temporal store that left at start_ps is done at done_ps. */
-static inline void core_nt(struct core *c, ps_t start_ps, ps_t done_ps)
+/* A non-temporal store that began at start_ps has left its write-combining buffer at left_ps, and is done at done_ps.
+ */
+static inline void core_nt(struct core *c, ps_t start_ps, ps_t left_ps, ps_t done_ps)
 {
     c->nt_ps = start_ps;
     c->nt_first_ps = c->has_nt ? c->nt_first_ps : start_ps;
     c->has_nt = true;
     core_hold_buffer(c, done_ps);
-    c->nt_done_ps[(c->nt_head + c->nt_n++) & (CORE_MAX_MISSES - 1)] = done_ps;
+    c->nt_done_ps[(c->nt_head + c->nt_n++) & (CORE_MAX_MISSES - 1)] = left_ps;
 }
 
 /* An entry of the store buffer that leaves it behind the ones before: hold_ps after they have, and not before done_ps.
@@ -179,6 +189,20 @@ static inline void core_store_held(struct core *c, ps_t done_ps, ps_t hold_ps)
     }
     c->stores_done_ps = max_u64(c->stores_done_ps + hold_ps, done_ps);
     c->store_ps[(c->store_head + c->store_n++) & (CORE_MAX_STORES - 1)] = c->stores_done_ps;
+}
+
+/* When a line finds a place on the way to its controller. A flush takes one when it leaves the store buffer, not when
+ * it issues. */
+static inline ps_t core_posted_room_ps(const struct core_posted *p)
+{
+    return p->done_ps[p->next];
+}
+
+/* The line is with its controller at done_ps; n places. */
+static inline void core_posted(struct core_posted *p, ps_t done_ps, uint64_t n)
+{
+    p->done_ps[p->next] = done_ps;
+    p->next = p->next + 1 >= n ? 0 : p->next + 1;
 }
 
 /* Stores ask for their lines ahead of time, also behind a fence: when one that misses now has asked. */

@@ -456,6 +456,10 @@ static ps_t flush_hold(const struct core *core, enum flush_op op, bool was_dirty
     return !was_dirty ? 0 : is_pmem ? core->conf.clwb_pmem_ps : core->conf.clwb_ps;
 }
 
+/* How far ahead of a flush the core may run: a full store buffer in front of a controller that is not busy, 28 stores
+ * and their CLWBs, 57 ns each. */
+#define FLUSH_AHEAD_PS (2 * PS_PER_US)
+
 int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
 {
     struct hv *hv = v->vm->hv;
@@ -467,12 +471,15 @@ int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
         return stop < 0 ? -1 : 0;
     core->now_ps += core->conf.flush_cycles * core->cycle_ps;
     /* A flush is ordered behind older stores to its line (SDM volume 1, 11.4.4). */
-    ps_t start = max_u64(r.done_ps, core->stores_done_ps);
+    ps_t start = max_u64(max_u64(r.done_ps, core->stores_done_ps), core_posted_room_ps(&core->flush_posted));
+    core_wait(core, start - min_u64(start, FLUSH_AHEAD_PS));
+    ps_t *asked_ps = &hv->numa->node[mem_region_at(hv->mem, r.hpa)->node].asked_ps;
+    *asked_ps = core->now_ps;
     ps_t done = cache_flush(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, start);
+    *asked_ps = 0;
     core->flushes_done_ps = max_u64(core->flushes_done_ps, done);
-    if (*write_backs != before) { /* the line holds a buffer until the controller has it */
-        core_hold_buffer(core, done);
-    }
+    if (*write_backs != before)
+        core_posted(&core->flush_posted, done, core->conf.flush_posted);
     ps_t hold = flush_hold(core, op, *write_backs != before, r.value & TLB_PMEM);
     if (hold)
         core_store_held(core, start + hold, hold);
@@ -517,12 +524,18 @@ int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data)
     if (data)
         frame_write(hv->mem, r.hpa & ~(uint64_t)(LINE_BYTES - 1), data, LINE_BYTES);
     core_need_nt(&cpu->core);
+    core_wait(&cpu->core, core_posted_room_ps(&cpu->core.nt_posted));
     r.done_ps = max_u64(max_u64(r.done_ps, cpu->core.now_ps), cpu->core.nt_after_ps);
     if (is_pmem)
         r.done_ps = max_u64(r.done_ps, cpu->core.nt_ps + cpu->core.conf.nt_pmem_ps);
     ps_t done = cache_ntstore(hv->caches, v->cpu, line, r.done_ps);
     core_store(&cpu->core, r.done_ps);
-    core_nt(&cpu->core, r.done_ps, done - numa_answer_ps(hv->numa, cpu->node, line));
+    /* A line that waits for a write-pending queue does so outside of the core's write-combining buffers. */
+    ps_t left = done - numa_answer_ps(hv->numa, cpu->node, line);
+    if (is_pmem && is_local)
+        left = min_u64(left, r.done_ps + hv->caches->llc_ps + hv->caches->conf.ntstore_back_ps);
+    core_nt(&cpu->core, r.done_ps, left, done);
+    core_posted(&cpu->core.nt_posted, done, cpu->core.conf.nt_posted);
     cpu->core.flushes_done_ps = max_u64(cpu->core.flushes_done_ps, done);
     if (unlikely(hv->golden_counts))
         golden(v, owner_gfn(frame_at(hv->mem, r.hpa >> PAGE_SHIFT)->owner));

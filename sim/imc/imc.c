@@ -59,6 +59,9 @@ const struct conf_key imc_keys[] = {
      "stores of 24 cores, in any order: OptaneStudy)"},
     {"wpq_entries", CONF_UINT, K(wpq_entries), "64", 1, 4096, NULL,
      "write-pending queue entries for persistent lines, a channel"},
+    {"pmem_lines", CONF_UINT, K(pmem_lines), "56", 1, 1024, NULL,
+     "lines that a controller has taken up, in order, for all its persistent modules; those that wait outside are "
+     "taken in no order"},
     {"wpq_transfer", CONF_TIME, K(wpq_transfer_ps), "5ns", 1, 0, NULL, "channel time to hand one line to the module"},
     {"flush_hints", CONF_BOOL, K(hints), "true", 0, 0, NULL,
      "the firmware describes a flush hint address for each controller"},
@@ -114,11 +117,18 @@ int imc_init(struct node_imc *n, const struct imc_conf *conf, const struct nvdim
     curve_init(&n->curve, conf->curve, conf->curve_offset_ps);
     n->chan = xaligned(64, n->n_chans * sizeof *n->chan);
     n->imc = xcalloc(conf->n_imcs, sizeof *n->imc);
+    n->door = xcalloc(conf->n_imcs, sizeof *n->door);
     for (uint32_t c = 0; c < n->n_chans; c++) {
         dram_init(&n->chan[c].dram, &conf->dram, c / (uint32_t)conf->n_channels, (uint32_t)conf->n_imcs);
-        nvdimm_init(&n->chan[c].module, pmem);
-        if (pmem->kind != NVDIMM_NONE)
-            n->chan[c].wpq = xcalloc(imc_wpq_ring(conf), sizeof(struct wpq_entry));
+        if (c % conf->n_channels == 0)
+            n->door[c / conf->n_channels] = nvdimm_door_new((uint32_t)conf->pmem_lines);
+        nvdimm_init(&n->chan[c].module, pmem, n->door[c / conf->n_channels]);
+        if (pmem->kind == NVDIMM_NONE)
+            continue;
+        n->chan[c].wpq = xcalloc(imc_wpq_ring(conf), sizeof(struct wpq_entry));
+        n->chan[c].wpq_order = xcalloc(imc_wpq_ring(conf), sizeof(uint16_t));
+        for (uint32_t i = 0; i < imc_wpq_ring(conf); i++)
+            n->chan[c].wpq_order[i] = (uint16_t)i;
     }
     return 0;
 }
@@ -128,7 +138,11 @@ void imc_fini(struct node_imc *n)
     for (uint32_t c = 0; c < n->n_chans; c++) {
         nvdimm_fini(&n->chan[c].module);
         free(n->chan[c].wpq);
+        free(n->chan[c].wpq_order);
     }
+    for (uint64_t i = 0; i < n->conf.n_imcs; i++)
+        free(n->door[i]);
+    free(n->door);
     free(n->chan);
     free(n->imc);
 }
@@ -247,8 +261,10 @@ ps_t imc_write(struct node_imc *n, const struct mem_region *r, uint64_t offset_l
 static void chan_state(struct node_imc *n, struct channel *ch, struct ckpt *c)
 {
     CKPT_STRUCT(c, &ch->dram, CKPT_KEEP(struct dram, log), CKPT_KEEP(struct dram, log_ctx));
-    if (ch->wpq)
+    if (ch->wpq) {
         ckpt_bytes(c, ch->wpq, imc_wpq_ring(&n->conf) * sizeof *ch->wpq);
+        ckpt_bytes(c, ch->wpq_order, imc_wpq_ring(&n->conf) * sizeof *ch->wpq_order);
+    }
     CKPT(c, ch->wpq_head);
     CKPT(c, ch->wpq_n);
     CKPT(c, ch->wpq_bus_free_ps);
@@ -263,6 +279,8 @@ void imc_state(struct node_imc *n, struct ckpt *c)
     CKPT(c, n->pace);
     CKPT_STRUCT(c, &n->curve, CKPT_KEEP(struct curve_state, curve));
     ckpt_bytes(c, n->imc, n->conf.n_imcs * sizeof *n->imc);
+    for (uint64_t i = 0; i < n->conf.n_imcs && n->chan[0].wpq; i++)
+        nvdimm_door_state(n->door[i], c);
     for (uint32_t i = 0; i < n->n_chans; i++)
         chan_state(n, &n->chan[i], c);
 }

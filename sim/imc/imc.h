@@ -31,6 +31,7 @@ struct imc_conf {
     uint64_t curve_offset_ps;
     struct dram_conf dram;
     uint64_t wpq_entries;     /* persistent writes a channel */
+    uint64_t pmem_lines;      /* a controller's, on their way to its modules */
     uint64_t wpq_transfer_ps; /* channel time to send one line to the module */
     uint64_t hints;           /* 1: the host describes flush hint addresses */
     uint64_t hint_ps;         /* uncached write to a hint address, without the drain */
@@ -54,7 +55,7 @@ extern const struct stat_desc imc_stat_desc[];
 
 struct wpq_entry {
     uint64_t line;
-    ps_t accept_ps, start_ps, media_ps; /* start: when the module begins to take it; */
+    ps_t arrive_ps, accept_ps, start_ps, media_ps; /* start: when the module may begin to take it */
     uint32_t version;
     bool has_data;
     uint8_t data[LINE_BYTES];
@@ -62,7 +63,8 @@ struct wpq_entry {
 
 struct channel {
     struct dram dram;
-    struct wpq_entry *wpq; /* ring of all that is not on the media yet; NULL without a persistent module */
+    struct wpq_entry *wpq; /* all that is not on the media yet; NULL without a persistent module */
+    uint16_t *wpq_order;   /* ring: slots of wpq in the order of arrival, then those that are free */
     uint32_t wpq_head, wpq_n;
     ps_t wpq_bus_free_ps;
     struct nvdimm module;
@@ -86,7 +88,9 @@ struct node_imc {
     struct write_pace pace;
     struct curve_state curve; /* of its DRAM */
     struct channel *chan;
-    struct imc_stats *imc; /* n_imcs of them */
+    struct imc_stats *imc;     /* n_imcs of them */
+    struct nvdimm_door **door; /* of each controller: what waits for its modules */
+    ps_t asked_ps;             /* a write under way that was asked for earlier than it comes: when; else 0 */
 };
 
 /* mem is where lines of persistent regions become durable. */

@@ -5,12 +5,6 @@
 
 #include <string.h>
 
-static struct wpq_entry *wpq_at(const struct node_imc *n, const struct channel *c, uint32_t i)
-{
-    uint32_t at = c->wpq_head + i;
-    return &c->wpq[at >= imc_wpq_ring(&n->conf) ? at - imc_wpq_ring(&n->conf) : at];
-}
-
 static void wpq_pop(struct node_imc *n, struct channel *c)
 {
     const struct wpq_entry *e = wpq_at(n, c, 0);
@@ -35,29 +29,45 @@ static void wpq_capture(struct node_imc *n, struct wpq_entry *e, uint64_t line)
         memcpy(e->data, p->cur_bytes + (line & 63) * LINE_BYTES, LINE_BYTES);
 }
 
-/* A persistent line enters the WPQ, which drains in age order. A line that is already there gets an entry of its own:
- * what a module does with lines written over and over (row 61 of the measurements) shows through the queue. */
+/* A place for a line that comes at t, behind those that came before it; answers how many these are. Flushes are asked
+ * for ahead of time, so that others may still come before them. */
+static uint32_t wpq_place(struct node_imc *n, struct channel *c, ps_t t)
+{
+    uint32_t i = c->wpq_n++, ring = imc_wpq_ring(&n->conf), head = c->wpq_head;
+    uint16_t slot = c->wpq_order[(head + i) % ring];
+    for (; i && wpq_at(n, c, i - 1)->arrive_ps > t; i--)
+        c->wpq_order[(head + i) % ring] = c->wpq_order[(head + i - 1) % ring];
+    c->wpq_order[(head + i) % ring] = slot;
+    return i;
+}
+
+/* A persistent line enters the WPQ, which drains in the order of arrival. A line that is already there gets an entry of
+ * its own: what a module does with lines written over and over (row 61 of the measurements) shows through the queue. */
 ps_t wpq_push(struct node_imc *n, struct channel *c, uint64_t line, ps_t t)
 {
-    wpq_settle(n, c, t);
-    if (c->wpq_n >= n->conf.wpq_entries) {
-        /* It takes the place of the entry that is wpq_entries before it. */
-        c->stats.wpq_full++;
-        t = max_u64(t, wpq_at(n, c, c->wpq_n - (uint32_t)n->conf.wpq_entries)->media_ps);
-        if (c->wpq_n == imc_wpq_ring(&n->conf))
-            wpq_pop(n, c);
-    }
-    struct wpq_entry *e = wpq_at(n, c, c->wpq_n++);
+    ps_t asked = n->asked_ps ? n->asked_ps : t, before = 0;
+    wpq_settle(n, c, asked);
+    if (c->wpq_n == imc_wpq_ring(&n->conf))
+        wpq_pop(n, c);
+    uint32_t i = wpq_place(n, c, t);
+    struct wpq_entry *e = wpq_at(n, c, i);
     wpq_capture(n, e, line);
-    e->accept_ps = t;
-    e->start_ps = max_u64(t, c->wpq_bus_free_ps);
+    e->arrive_ps = e->accept_ps = t;
+    if (i >= n->conf.wpq_entries) /* it takes the place of the entry that is wpq_entries before it */
+        e->accept_ps = max_u64(t, wpq_at(n, c, i - (uint32_t)n->conf.wpq_entries)->media_ps);
+    c->stats.wpq_full += e->accept_ps > t;
+    if (i)
+        before = wpq_at(n, c, i - 1)->media_ps;
+    e->start_ps = max_u64(t, before);
     e->media_ps = e->start_ps + n->conf.wpq_transfer_ps;
     if (c->module.conf.kind == NVDIMM_OPTANE)
-        e->media_ps = nvdimm_write(&c->module, line, e->start_ps) + n->conf.wpq_transfer_ps;
-    c->wpq_bus_free_ps = e->media_ps;
+        e->media_ps = max_u64(e->media_ps, nvdimm_write(&c->module, line, asked, t));
+    if (i + 1 < c->wpq_n)
+        e->media_ps = min_u64(e->media_ps, wpq_at(n, c, i + 1)->media_ps);
+    c->wpq_bus_free_ps = wpq_at(n, c, c->wpq_n - 1)->media_ps;
     c->stats.wpq_inserts++;
     c->stats.wpq_peak = max_u64(c->stats.wpq_peak, min_u64(c->wpq_n, n->conf.wpq_entries));
-    return t;
+    return e->accept_ps;
 }
 
 ps_t imc_accepted_ps(const struct node_imc *n, const struct mem_region *r, uint64_t offset_lines, ps_t t)

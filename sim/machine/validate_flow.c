@@ -8,6 +8,35 @@ struct flow {
     double rate, ewr;
 };
 
+/* What the next access would wait for is waited for now, so that it leaves when its turn comes: one that is asked for
+ * ahead of the other cores' clocks would hold up theirs. */
+static int in_turn(struct probe_thread *t, struct vcpu *v, probe_step *step)
+{
+    struct core *core = &vcpu_cpu(v)->core;
+    if (step(t, v))
+        return -1;
+    core_retire(core);
+    core_need_buffer(core);
+    core_need_nt(core);
+    core_wait(core, core_posted_room_ps(&core->nt_posted));
+    return 0;
+}
+
+static int step_random_in_turn(struct probe_thread *t, struct vcpu *v)
+{
+    return in_turn(t, v, step_random);
+}
+
+static int step_stream_in_turn(struct probe_thread *t, struct vcpu *v)
+{
+    return in_turn(t, v, step_stream);
+}
+
+static int step_fenced_in_turn(struct probe_thread *t, struct vcpu *v)
+{
+    return in_turn(t, v, step_fenced);
+}
+
 static struct flow flow(struct validate *v, uint32_t threads, enum place place, uint64_t unit, enum probe_mode mode,
                         probe_step *step)
 {
@@ -18,7 +47,7 @@ static struct flow flow(struct validate *v, uint32_t threads, enum place place, 
     pmem_threads(p, unit, mode);
     probe_bandwidth(p, step, 60 * PS_PER_US, PS_PER_US, v->d);
     struct nvdimm_stats before = pmem_modules(p);
-    f.rate = probe_bandwidth(p, step, 0, 200 * PS_PER_US, v->d);
+    f.rate = probe_bandwidth(p, step, 60 * PS_PER_US, 200 * PS_PER_US, v->d);
     struct nvdimm_stats after = pmem_modules(p);
     uint64_t media = after.media_writes - before.media_writes;
     f.ewr = media ? (double)(after.writes - before.writes) * LINE_BYTES / (double)(media * 256) : 0;
@@ -29,14 +58,14 @@ static struct flow flow(struct validate *v, uint32_t threads, enum place place, 
 int measure_pmem_ewr(struct validate *v)
 {
     static const uint32_t threads[] = {1, 4, 8, 12};
-    validate_put(v, "49.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_random).ewr);
-    validate_put(v, "49.128", flow(v, 1, ONE_DIMM, 128, PROBE_NTSTORE, step_random).ewr);
-    validate_put(v, "49.256", flow(v, 1, ONE_DIMM, 256, PROBE_NTSTORE, step_random).ewr);
-    validate_put(v, "50.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_stream).ewr);
+    validate_put(v, "49.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_random_in_turn).ewr);
+    validate_put(v, "49.128", flow(v, 1, ONE_DIMM, 128, PROBE_NTSTORE, step_random_in_turn).ewr);
+    validate_put(v, "49.256", flow(v, 1, ONE_DIMM, 256, PROBE_NTSTORE, step_random_in_turn).ewr);
+    validate_put(v, "50.64", flow(v, 1, ONE_DIMM, 64, PROBE_NTSTORE, step_stream_in_turn).ewr);
     for (size_t i = 0; i < N_ELEMS(threads); i++) {
         char key[32];
         snprintf(key, sizeof key, "52.%u", threads[i]);
-        validate_put(v, key, flow(v, threads[i], ONE_DIMM, 256, PROBE_NTSTORE, step_random).ewr);
+        validate_put(v, key, flow(v, threads[i], ONE_DIMM, 256, PROBE_NTSTORE, step_random_in_turn).ewr);
     }
     return v->d->n_errors ? -1 : 0;
 }
@@ -49,9 +78,9 @@ int measure_pmem_ewr_store(struct validate *v)
         return -1;
     uint64_t cached = v->conf.cache.llc_slices * v->conf.cache.llc_slice_bytes + v->conf.cache.l2_bytes;
     pmem_threads(p, 256, PROBE_STORE);
-    probe_run(p, step_random, cached / LINE_BYTES * 3 / 2, v->d);
+    probe_run(p, step_random_in_turn, cached / LINE_BYTES * 3 / 2, v->d);
     struct nvdimm_stats before = pmem_modules(p);
-    probe_run(p, step_random, 80000, v->d);
+    probe_run(p, step_random_in_turn, 80000, v->d);
     struct nvdimm_stats after = pmem_modules(p);
     validate_put(v, "51.store",
                  (double)(after.writes - before.writes) / 4 / (double)(after.media_writes - before.media_writes));
@@ -71,7 +100,7 @@ static int over_threads(struct validate *v, enum place place, uint32_t row, cons
     static const uint32_t threads[] = {1, 2, 4, 8, 12, 16, 24};
     for (size_t k = 0; k < N_ELEMS(kinds); k++)
         for (size_t i = 0; i < N_ELEMS(threads) && threads[i] <= v->conf.hv.cores; i++) {
-            double rate = flow(v, threads[i], place, 256, kinds[k].mode, step_stream).rate;
+            double rate = flow(v, threads[i], place, 256, kinds[k].mode, step_stream_in_turn).rate;
             char key[32];
             validate_point(v, plot, kinds[k].line, threads[i], rate);
             snprintf(key, sizeof key, "%u.%s.%u", row, kinds[k].key, threads[i]);
@@ -99,7 +128,7 @@ static int over_sizes(struct validate *v, enum place place, const uint32_t threa
 {
     for (size_t k = 0; k < N_ELEMS(kinds); k++)
         for (uint32_t i = 0; i < n; i++) {
-            double rate = flow(v, threads[k], place, sizes[i], kinds[k].mode, step_random).rate;
+            double rate = flow(v, threads[k], place, sizes[i], kinds[k].mode, step_random_in_turn).rate;
             char key[32];
             validate_point(v, plot, kinds[k].line, sizes[i], rate);
             snprintf(key, sizeof key, "%u.%s.%u", row, kinds[k].key, sizes[i]);
@@ -123,9 +152,9 @@ int measure_pmem_interleave(struct validate *v)
 
 int measure_pmem_random(struct validate *v)
 {
-    validate_put(v, "65.64", flow(v, 1, ONE_DIMM, 64, PROBE_LOAD, step_random).rate);
-    validate_put(v, "65.256", flow(v, 1, ONE_DIMM, 256, PROBE_LOAD, step_random).rate);
-    validate_put(v, "65.4096", flow(v, 1, ONE_DIMM, 4096, PROBE_LOAD, step_random).rate);
+    validate_put(v, "65.64", flow(v, 1, ONE_DIMM, 64, PROBE_LOAD, step_random_in_turn).rate);
+    validate_put(v, "65.256", flow(v, 1, ONE_DIMM, 256, PROBE_LOAD, step_random_in_turn).rate);
+    validate_put(v, "65.4096", flow(v, 1, ONE_DIMM, 4096, PROBE_LOAD, step_random_in_turn).rate);
     return v->d->n_errors ? -1 : 0;
 }
 
@@ -136,7 +165,7 @@ int measure_pmem_flush_bandwidth(struct validate *v)
     for (size_t i = 0; i < N_ELEMS(sizes); i++) {
         char key[32];
         for (size_t k = 1; k < N_ELEMS(kinds); k++) {
-            double rate = flow(v, 6, INTERLEAVED, sizes[i], kinds[k].mode, step_fenced).rate;
+            double rate = flow(v, 6, INTERLEAVED, sizes[i], kinds[k].mode, step_fenced_in_turn).rate;
             snprintf(key, sizeof key, "58.%s.%u", kinds[k].key, sizes[i]);
             validate_put(v, key, rate);
             validate_point(v, "flush-bandwidth", k == 1 ? "ntstore" : "store+clwb", sizes[i], rate);
@@ -151,7 +180,7 @@ int measure_pmem_fence_interval(struct validate *v)
     for (size_t i = 0; i < N_ELEMS(sizes); i++) {
         char key[32];
         for (size_t k = 1; k < N_ELEMS(kinds); k++) {
-            double rate = flow(v, 1, ONE_DIMM, sizes[i], kinds[k].mode, step_fenced).rate;
+            double rate = flow(v, 1, ONE_DIMM, sizes[i], kinds[k].mode, step_fenced_in_turn).rate;
             snprintf(key, sizeof key, "59.%s.%u", kinds[k].key, sizes[i]);
             validate_put(v, key, rate);
             validate_point(v, "fence-interval", k == 1 ? "ntstore" : "clwb(every 64B)", sizes[i], rate);
@@ -167,7 +196,7 @@ static int step_mixed(struct probe_thread *t, struct vcpu *v)
 {
     uint64_t writes = t->mode;
     t->mode = t->i % 16 * writes % 16 < writes ? PROBE_NTSTORE : PROBE_LOAD;
-    int bad = step_stream(t, v);
+    int bad = step_stream_in_turn(t, v);
     t->mode = writes;
     return bad;
 }
@@ -215,7 +244,7 @@ static double readers_and_writers(struct validate *v, uint32_t readers, uint32_t
     pmem_threads(p, LINE_BYTES, PROBE_LOAD);
     for (uint32_t i = 0; i < writers; i++)
         p->thread[readers + i].mode = PROBE_NTSTORE;
-    double rate = probe_bandwidth(p, step_random, 60 * PS_PER_US, 200 * PS_PER_US, v->d);
+    double rate = probe_bandwidth(p, step_random_in_turn, 60 * PS_PER_US, 200 * PS_PER_US, v->d);
     probe_free(p);
     return rate;
 }

@@ -5,6 +5,8 @@
 #include "sim/base/rng.h"
 #include "sim/nvdimm/nvdimm.h"
 
+#include <stdlib.h>
+
 static const struct {
     const char *name, *note;
     uint64_t footprint;
@@ -30,15 +32,17 @@ int bench_nvdimm(struct bench *b)
         struct rng r;
         ps_t t = 0;
         uint64_t count = (uint64_t)(1e7 * b->scale), lines = rows[i].footprint / LINE_BYTES;
-        nvdimm_init(&n, &conf);
+        struct nvdimm_door *door = nvdimm_door_new(8);
+        nvdimm_init(&n, &conf, door);
         rng_init(&r, 1, "bench");
         double start = bench_user_s();
         for (uint64_t k = 0; k < count; k++) {
             uint64_t line = rows[i].is_random ? rng_below(&r, lines) : k;
-            t = rows[i].is_write ? nvdimm_write(&n, line, t) : nvdimm_read(&n, line, t);
+            t = rows[i].is_write ? nvdimm_write(&n, line, t, t) : nvdimm_read(&n, line, t);
         }
         bench_add(b, rows[i].name, (double)count / (bench_user_s() - start) / 1e6, "M requests/s", rows[i].note);
         nvdimm_fini(&n);
+        free(door);
     }
     return 0;
 }

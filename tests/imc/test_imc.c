@@ -71,9 +71,9 @@ static uint32_t most_queued_at(ps_t t)
     uint32_t most = 0;
     for (uint32_t c = 0; c < node.n_chans; c++) {
         const struct channel *ch = &node.chan[c];
-        uint32_t n = 0, ring = imc_wpq_ring(&node.conf);
+        uint32_t n = 0;
         for (uint32_t i = 0; i < ch->wpq_n; i++) {
-            const struct wpq_entry *e = &ch->wpq[(ch->wpq_head + i) % ring];
+            const struct wpq_entry *e = wpq_at(&node, ch, i);
             n += e->accept_ps <= t && t < e->media_ps;
         }
         most = n > most ? n : most;

@@ -3,6 +3,7 @@
  * tags and queues of a twin machine just before the failure, walks the dirty lines in the documented order and lets
  * each channel's module take one after the other. */
 #include "sim/base/rng.h"
+#include "sim/imc/imc_int.h"
 #include "sim/machine/conserve.h"
 #include "sim/machine/machine.h"
 #include "sim/machine/run.h"
@@ -174,7 +175,7 @@ static void model_run(struct model *m, enum nvdimm_kind kind, ps_t budget_ps)
             struct channel *c = &n->chan[k];
             ps_t free = m->r.t;
             for (uint32_t q = 0; q < c->wpq_n; q++) {
-                const struct wpq_entry *e = &c->wpq[(c->wpq_head + q) % imc_wpq_places(n)];
+                const struct wpq_entry *e = wpq_at(n, c, q);
                 uint32_t *media = &m->media[index_of(&m->r, e->line)];
                 free = e->media_ps;
                 m->queued_lost += free > end;
@@ -188,9 +189,9 @@ static void model_run(struct model *m, enum nvdimm_kind kind, ps_t budget_ps)
                 if (line < base || line - base >= reg->bytes >> LINE_SHIFT ||
                     imc_channel(n, MEM_PMEM, line - base, &chan_line) != k)
                     continue;
-                if (kind == NVDIMM_OPTANE)
-                    free = nvdimm_write(&c->module, line, free);
                 free += n->conf.wpq_transfer_ps;
+                if (kind == NVDIMM_OPTANE)
+                    free = max_u64(free, nvdimm_write(&c->module, line, m->r.t, m->r.t));
                 m->dirty_lost += free > end;
                 if (free <= end) {
                     m->media[index_of(&m->r, line)] = frame_pmem(mem, line >> 6)->cur[line & 63];

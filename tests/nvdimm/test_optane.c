@@ -12,15 +12,19 @@
 
 #define HOST_NS 76.0 /* core, caches and controller of a read: FAST'20's 169 ns less the module's 96 */
 
-static struct nvdimm module(void)
+static void module_up(struct nvdimm *n)
 {
     struct machine_conf c;
     struct diag d = {0};
-    struct nvdimm n;
     cr_assert_eq(machine_bind(NULL, &c, &d), 0);
     c.pmem.kind = NVDIMM_OPTANE;
-    nvdimm_init(&n, &c.pmem);
-    return n;
+    nvdimm_init(n, &c.pmem, nvdimm_door_new((uint32_t)c.imc.pmem_lines));
+}
+
+static void module_down(struct nvdimm *n)
+{
+    free(n->door);
+    nvdimm_fini(n);
 }
 
 /* A random cycle over n elements (Sattolo's shuffle). */
@@ -41,7 +45,8 @@ static uint64_t *chase(uint64_t n)
 /* Nanoseconds a line of a pointer chase over a region, seen by a core. */
 static double read_ns(uint64_t region, uint64_t *next)
 {
-    struct nvdimm n = module();
+    struct nvdimm n;
+    module_up(&n);
     uint64_t lines = region / 64, steps = lines < 200000 ? 400000 : 2 * lines, at = 0;
     ps_t t = 0, start = 0;
     for (uint64_t i = 0; i < 2 * steps; i++, at = next[at]) {
@@ -49,7 +54,7 @@ static double read_ns(uint64_t region, uint64_t *next)
             start = t;
         t = nvdimm_read(&n, at, t) + (ps_t)(HOST_NS * 1000);
     }
-    nvdimm_fini(&n);
+    module_down(&n);
     return (double)(t - start) / (double)steps / 1000;
 }
 
@@ -73,13 +78,14 @@ Test(optane, pointer_chase_by_region)
 /* Row 41, sequential: dependent loads, one after the other. */
 Test(optane, sequential_loads)
 {
-    struct nvdimm n = module();
+    struct nvdimm n;
+    module_up(&n);
     ps_t t = 0;
     for (uint64_t i = 0; i < 100000; i++)
         t = nvdimm_read(&n, i, t) + (ps_t)(HOST_NS * 1000);
     double ns = (double)t / 100000 / 1000;
     cr_assert(fabs(ns / 169.4 - 1) < 0.1, "%.1f", ns);
-    nvdimm_fini(&n);
+    module_down(&n);
 }
 
 /* Row 46 from 512 bytes on: writes in a random order, as fast as they are taken; nanoseconds a line. */
@@ -90,17 +96,18 @@ Test(optane, write_cost_by_region)
         double ns;
     } row[] = {{512, 28}, {4096, 28}, {8192, 43}, {16384, 60}, {65536, 95}, {131072, 102}, {MIB, 110}, {64 * MIB, 110}};
     for (size_t i = 0; i < N_ELEMS(row); i++) {
-        struct nvdimm n = module();
+        struct nvdimm n;
+        module_up(&n);
         uint64_t *next = chase(row[i].region / 64), at = 0;
         n.conf.wear_writes = 0;
         ps_t t = 0;
         for (uint64_t k = 0; k < 300000; k++, at = next[at])
-            t = nvdimm_write(&n, at, t);
+            t = nvdimm_write(&n, at, t, t);
         double ns = (double)t / 300000 / 1000;
         cr_expect(fabs(ns / row[i].ns - 1) < 0.12, "%lu bytes: %.1f ns, measured %.1f", (unsigned long)row[i].region,
                   ns, row[i].ns);
         free(next);
-        nvdimm_fini(&n);
+        module_down(&n);
     }
 }
 
@@ -114,18 +121,19 @@ Test(optane, write_amplification_by_region)
     } row[] = {{4096, 1.034},  {16384, 1.036}, {18432, 1.039}, {20480, 1.359},
                {24576, 1.608}, {32768, 1.820}, {65536, 2.034}, {MIB, 2.08}};
     for (size_t i = 0; i < N_ELEMS(row); i++) {
-        struct nvdimm n = module();
+        struct nvdimm n;
+        module_up(&n);
         uint64_t lines = row[i].region / 64, rounds = 40000000 / row[i].region;
         ps_t t = 0;
         for (uint64_t r = 0; r < rounds; r++)
             for (uint64_t half = 0; half < 2; half++)
                 for (uint64_t x = 0; x < lines; x += 4)
                     for (uint64_t k = 0; k < 2; k++)
-                        t = nvdimm_write(&n, x + 2 * half + k, t);
+                        t = nvdimm_write(&n, x + 2 * half + k, t, t);
         double wa = (double)n.stats.media_writes * 4 / (double)n.stats.writes;
         cr_expect(fabs(wa / row[i].wa - 1) < 0.065, "%lu bytes: %.3f, measured %.3f", (unsigned long)row[i].region, wa,
                   row[i].wa);
-        nvdimm_fini(&n);
+        module_down(&n);
     }
 }
 
@@ -143,26 +151,28 @@ Test(optane, effective_write_ratio_and_bandwidth)
         double ewr, rate;
     } row[] = {{1, true, 0.245, 0.555}, {2, true, 0.489, 1.10}, {4, true, 0.980, 2.21}, {1, false, 0.984, 2.22}};
     for (size_t i = 0; i < N_ELEMS(row); i++) {
-        struct nvdimm n = module();
+        struct nvdimm n;
+        module_up(&n);
         uint64_t rand = 5, count = 400000 / row[i].lines, at = 0;
         ps_t t = 0;
         for (uint64_t k = 0; k < count; k++) {
             rand = rand * 6364136223846793005ull + 1442695040888963407ull;
             at = row[i].random ? (rand >> 30) * row[i].lines : at + row[i].lines;
             for (uint32_t l = 0; l < row[i].lines; l++)
-                t = nvdimm_write(&n, at + l, t);
+                t = nvdimm_write(&n, at + l, t, t);
         }
         double rate = (double)n.stats.writes * 64 * 1000 / (double)t;
         cr_expect(fabs(ewr(&n) - row[i].ewr) <= 0.021, "row %zu: EWR %.3f, measured %.3f", i, ewr(&n), row[i].ewr);
         cr_expect(fabs(rate / row[i].rate - 1) < 0.05, "row %zu: %.3f GB/s, measured %.3f", i, rate, row[i].rate);
-        nvdimm_fini(&n);
+        module_down(&n);
     }
 }
 
 /* Row 53: 256-byte random reads with enough of them in flight. */
 Test(optane, read_bandwidth)
 {
-    struct nvdimm n = module();
+    struct nvdimm n;
+    module_up(&n);
     ps_t slot[12] = {0}, end = 0;
     uint64_t rand = 5;
     for (uint64_t k = 0; k < 100000; k++) {
@@ -176,7 +186,7 @@ Test(optane, read_bandwidth)
     double rate = (double)n.stats.reads * 64 * 1000 / (double)end;
     cr_assert(fabs(rate / 6.5 - 1) < 0.05, "%.3f GB/s", rate);
     cr_assert(n.stats.media_reads > 99500 && n.stats.media_reads < 100500, "each XPLine is read once");
-    nvdimm_fini(&n);
+    module_down(&n);
 }
 
 /* Rows 60 and 61: one XPLine written over and over stalls every 14,000 writes; hot sets of 128 KiB never do. */
@@ -184,13 +194,14 @@ Test(optane, wear_levelling_stalls_small_hot_sets)
 {
     static const uint64_t hot[] = {256, 16384, 65536, 131072, 1 << 20};
     for (size_t i = 0; i < N_ELEMS(hot); i++) {
-        struct nvdimm n = module();
+        struct nvdimm n;
+        module_up(&n);
         ps_t t = 0, worst = 0, before;
         for (uint64_t k = 0; k < 200000; k++) {
             uint64_t at = k * 256 % hot[i] / 64;
             before = t;
             for (uint64_t l = 0; l < 4; l++)
-                t = nvdimm_write(&n, at + l, t);
+                t = nvdimm_write(&n, at + l, t, t);
             worst = max_u64(worst, t - before);
         }
         if (hot[i] <= 65536)
@@ -199,7 +210,7 @@ Test(optane, wear_levelling_stalls_small_hot_sets)
                       (unsigned long)worst);
         else
             cr_expect(n.stats.wear_moves == 0 && worst < PS_PER_US, "%lu bytes", (unsigned long)hot[i]);
-        nvdimm_fini(&n);
+        module_down(&n);
     }
 }
 
@@ -208,14 +219,15 @@ Test(optane, wear_levelling_stalls_small_hot_sets)
 Test(optane, random_requests_are_conserved)
 {
     for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct nvdimm n = module();
+        struct nvdimm n;
+        module_up(&n);
         struct rng r;
         ps_t t = 0;
         rng_init(&r, seed, "test");
         for (uint64_t k = 0; k < 30000; k++) {
             uint64_t line = rng_below(&r, seed & 1 ? 512 : 1 << 20);
             ps_t now = t + rng_below(&r, 50000) - (t > 100000 ? rng_below(&r, 100000) : 0), pipe = n.pipe_free_ps;
-            ps_t done = rng_below(&r, 2) ? nvdimm_write(&n, line, now) : nvdimm_read(&n, line, now);
+            ps_t done = rng_below(&r, 2) ? nvdimm_write(&n, line, now, now) : nvdimm_read(&n, line, now);
             cr_assert(done >= now && n.pipe_free_ps >= pipe);
             t = max_u64(t, now);
         }
@@ -225,6 +237,6 @@ Test(optane, random_requests_are_conserved)
         cr_assert(n.stats.queue_peak <= n.conf.queue_lines);
         cr_assert_eq(n.stats.requests - n.stats.write_buffer_hits, n.stats.media_writes + n.write_buffer.n);
         cr_assert(gathering <= n.conf.queue_lines);
-        nvdimm_fini(&n);
+        module_down(&n);
     }
 }
