@@ -171,32 +171,36 @@ static void model_run(struct model *m, enum nvdimm_kind kind, ps_t budget_ps)
     for (uint32_t i = 0; i < 2; i++) {
         struct node_imc *n = &m->r.m->numa.node[i];
         const struct mem_region *reg = mem_find_region(mem, i, MEM_PMEM);
+        ps_t free[64], comes[64];
         for (uint32_t k = 0; k < n->n_chans; k++) {
             struct channel *c = &n->chan[k];
-            ps_t free = m->r.t;
+            free[k] = comes[k] = m->r.t;
             for (uint32_t q = 0; q < c->wpq_n; q++) {
                 const struct wpq_entry *e = wpq_at(n, c, q);
                 uint32_t *media = &m->media[index_of(&m->r, e->line)];
-                free = e->media_ps;
-                m->queued_lost += free > end;
-                if (free <= end) {
-                    *media = e->version;
-                    m->last_ps = max_u64(m->last_ps, free);
+                free[k] = e->media_ps;
+                comes[k] = max_u64(comes[k], e->arrive_ps);
+                m->queued_lost += free[k] > end;
+                if (free[k] <= end) {
+                    *media = e->version > *media ? e->version : *media; /* an older one never replaces it */
+                    m->last_ps = max_u64(m->last_ps, free[k]);
                 }
             }
-            for (uint32_t q = 0; q < m->n_dirty; q++) {
-                uint64_t line = m->dirty[q], chan_line, base = reg->base >> LINE_SHIFT;
-                if (line < base || line - base >= reg->bytes >> LINE_SHIFT ||
-                    imc_channel(n, MEM_PMEM, line - base, &chan_line) != k)
-                    continue;
-                free += n->conf.wpq_transfer_ps;
+        }
+        for (uint32_t q = 0; q < m->n_dirty; q++) {
+            uint64_t line = m->dirty[q], chan_line, base = reg->base >> LINE_SHIFT;
+            if (line < base || line - base >= reg->bytes >> LINE_SHIFT)
+                continue;
+            uint32_t k = imc_channel(n, MEM_PMEM, line - base, &chan_line);
+            if (free[k] <= end) {
+                free[k] += n->conf.wpq_transfer_ps;
                 if (kind == NVDIMM_OPTANE)
-                    free = max_u64(free, nvdimm_write(&c->module, line, m->r.t, m->r.t));
-                m->dirty_lost += free > end;
-                if (free <= end) {
-                    m->media[index_of(&m->r, line)] = frame_pmem(mem, line >> 6)->cur[line & 63];
-                    m->last_ps = max_u64(m->last_ps, free);
-                }
+                    free[k] = max_u64(free[k], nvdimm_write(&n->chan[k].module, line, comes[k], comes[k]));
+            }
+            m->dirty_lost += free[k] > end;
+            if (free[k] <= end) {
+                m->media[index_of(&m->r, line)] = frame_pmem(mem, line >> 6)->cur[line & 63];
+                m->last_ps = max_u64(m->last_ps, free[k]);
             }
         }
     }
