@@ -98,6 +98,8 @@ static void deliver(struct exec_cpu *from, struct exec_cpu *to, const struct api
             x86_stop_soon(&to->x86);
         break;
     case APIC_STARTUP:
+        if (bc->is_init && to->x86.granted) /* its own INIT is not done yet */
+            return;
         if (bc->is_init)
             take_init(to);
         if (bc->state != BARE_WAITS_START)
