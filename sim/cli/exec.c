@@ -12,7 +12,7 @@
 
 struct exec_args {
     const char *machine, *memory, *pmem, *backing, *timing, *policy, *out, *root, *env, *record, *trace_insn, *profile,
-        *gdb, *timing_at;
+        *gdb, *initrd, *timing_at;
     uint64_t vcpus, seed, max_instructions;
     struct sets set, checkpoint;
     bool native, stats, check, sample, stop;
@@ -48,7 +48,8 @@ static char *experiment_text(const struct exec_args *a, char **word, int n, cons
     fprintf(f, "  sample = %s\n", a->sample ? "true" : "false");
     const char *const text_of[][2] = {
         {"program", word[0]},          {"root", a->root},       {"record", a->record}, {"env", a->env},
-        {"trace_insn", a->trace_insn}, {"profile", a->profile}, {"gdb", a->gdb},       {"timing_at", a->timing_at}};
+        {"trace_insn", a->trace_insn}, {"profile", a->profile}, {"gdb", a->gdb},       {"initrd", a->initrd},
+        {"timing_at", a->timing_at}};
     for (uint32_t i = 0; i < sizeof text_of / sizeof *text_of; i++) {
         fprintf(f, "  %s = \"", text_of[i][0]);
         for (const char *p = text_of[i][1]; *p; p++)
@@ -138,6 +139,7 @@ int cmd_exec(int argc, char **argv)
                           .root = "",
                           .env = "",
                           .record = "",
+                          .initrd = "",
                           .trace_insn = "",
                           .profile = "",
                           .gdb = "",
@@ -154,6 +156,7 @@ int cmd_exec(int argc, char **argv)
         {"native", 0, NULL, ARG_FLAG, &a.native, "on the host itself: no nested tables"},
         {"root", 0, "DIR", ARG_STRING, &a.root, "what it sees as /, and may write to [the current folder, read only]"},
         {"env", 0, "WORDS", ARG_STRING, &a.env, "its environment: NAME=VALUE NAME=VALUE ..."},
+        {"initrd", 0, "FILE", ARG_STRING, &a.initrd, "a kernel's initial file system"},
         {"memory", 0, "SIZE", ARG_STRING, &a.memory, "guest-physical memory [4GiB]"},
         {"pmem", 0, "SIZE", ARG_STRING, &a.pmem, "virtual NVDIMM, seen as /dev/pmem0 [0B]"},
         {"backing", 0, "SIZE", ARG_STRING, &a.backing, "largest nested page: 4KiB, 2MiB or 1GiB [2MiB]"},

@@ -2,12 +2,16 @@
 /* Bare machines: which programs are for them, memory, loading by the PVH protocol, the console. */
 #include "sim/guest/bare_int.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Where the loader puts what it tells: low memory that no image may have. */
 #define INFO_GPA       0x6000u
+#define MODULE_GPA     0x6080u
 #define MAP_GPA        0x6100u
 #define LINE_GPA       0x7000u
 #define LINE_BYTES_MAX 2048u
@@ -21,6 +25,9 @@ struct start_info {
     uint32_t magic, version, flags, n_modules;
     uint64_t modules, command_line, rsdp, memory_map;
     uint32_t n_memory_map, reserved;
+};
+struct module { /* hvm_modlist_entry */
+    uint64_t gpa, bytes, command_line, reserved;
 };
 enum { MAP_RAM = 1, MAP_RESERVED = 2, MAP_PMEM = 7 };
 struct map_entry {
@@ -61,7 +68,8 @@ int bare_find(const struct exec_conf *conf, const struct vm_setup *setup, struct
     struct elf *e = elf_open(conf->program, &quiet);
     if (!e || !e->pvh_entry) {
         elf_free(e);
-        return 0;
+        return conf->initrd[0] ? fail(d, "%s: found `initrd`, which applies to programs with a PVH note", conf->program)
+                               : 0;
     }
     if (check(conf, setup, d)) {
         elf_free(e);
@@ -128,6 +136,45 @@ static int load_image(struct bare *b, struct vcpu *v, struct diag *d)
     return 0;
 }
 
+static uint64_t image_end(const struct elf *e)
+{
+    uint64_t end = 0;
+    for (uint32_t i = 0; i < e->n_segments; i++)
+        end = max_u64(end, e->segment[i].paddr + e->segment[i].mem_bytes);
+    return end;
+}
+
+/* The initial file system goes to the end of low memory, as boot loaders do. *m says where it is. */
+static int load_initrd(struct bare *b, struct vcpu *v, struct module *m, struct diag *d)
+{
+    const char *path = b->x->conf.initrd;
+    uint64_t low = min_u64(b->ram_bytes, BARE_HOLE_GPA), room = low - image_end(b->image);
+    uint8_t bytes[4096];
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = -1;
+    if (fd < 0 || fstat(fd, &st)) {
+        fail(d, "%s: cannot be opened: %s", path, strerror(errno));
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size + PAGE_BYTES > room) {
+        fail(d, "%s: found %s, expected an initial file system of at most %llu bytes", path,
+             S_ISREG(st.st_mode) ? "a larger file" : "no regular file", (unsigned long long)room);
+        goto out;
+    }
+    m->bytes = (uint64_t)st.st_size;
+    m->gpa = (low - m->bytes) & ~(uint64_t)(PAGE_BYTES - 1);
+    for (uint64_t done = 0; (n = read(fd, bytes, sizeof bytes)) > 0 && done < m->bytes; done += (uint64_t)n)
+        if (write_guest(b, v, m->gpa + done, bytes, min_u64((uint64_t)n, m->bytes - done)))
+            goto out;
+    if (n < 0)
+        fail(d, "%s: cannot be read: %s", path, strerror(errno));
+out:
+    if (fd >= 0)
+        close(fd);
+    return n < 0 || d->n_errors ? -1 : 0;
+}
+
 /* ---- what the program is told ---- */
 
 static uint32_t memory_map(const struct bare *b, struct map_entry *map)
@@ -183,12 +230,20 @@ static int tell(struct bare *b, struct vcpu *v, struct diag *d)
                               .command_line = LINE_GPA,
                               .memory_map = MAP_GPA,
                               .n_memory_map = memory_map(b, map)};
+    struct module initrd = {0};
+    if (b->x->conf.initrd[0]) {
+        if (load_initrd(b, v, &initrd, d))
+            return -1;
+        info.n_modules = 1;
+        info.modules = MODULE_GPA;
+    }
     char *line = command_line(b);
     size_t n = strlen(line) + 1;
     int bad = n > LINE_BYTES_MAX ? fail(d, "%s: found a command line of %zu bytes, expected at most %u", b->image->path,
                                         n - 1, LINE_BYTES_MAX - 1)
                                  : 0;
-    bad = bad || write_guest(b, v, LINE_GPA, line, n) || write_guest(b, v, INFO_GPA, &info, sizeof info) ||
+    bad = bad || write_guest(b, v, MODULE_GPA, &initrd, sizeof initrd) || write_guest(b, v, LINE_GPA, line, n) ||
+          write_guest(b, v, INFO_GPA, &info, sizeof info) ||
           write_guest(b, v, MAP_GPA, map, info.n_memory_map * sizeof *map);
     free(line);
     return bad ? -1 : 0;

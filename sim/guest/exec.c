@@ -155,14 +155,16 @@ static int open_record(struct exec *x, const struct vm_setup *setup, struct diag
 
 static void copy_texts(struct exec_conf *c)
 {
-    const char **text[] = {&c->program, &c->args, &c->env, &c->root, &c->record, &c->trace_insn, &c->profile, &c->gdb};
+    const char **text[] = {&c->program, &c->args,       &c->env,     &c->root, &c->record,
+                           &c->initrd,  &c->trace_insn, &c->profile, &c->gdb};
     for (uint32_t i = 0; i < N_ELEMS(text); i++)
         *text[i] = xstrdup(*text[i] ? *text[i] : "");
 }
 
 static void free_texts(const struct exec_conf *c)
 {
-    const char *text[] = {c->program, c->args, c->env, c->root, c->record, c->trace_insn, c->profile, c->gdb};
+    const char *text[] = {c->program, c->args,       c->env,     c->root, c->record,
+                          c->initrd,  c->trace_insn, c->profile, c->gdb};
     for (uint32_t i = 0; i < N_ELEMS(text); i++)
         free((char *)(uintptr_t)text[i]);
 }

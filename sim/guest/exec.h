@@ -59,6 +59,7 @@ struct exec_conf {
     const char *gdb;                  /* where to wait for gdb (sim/guest/exec_gdb.h); "" = not */
     const char *trace_insn, *profile; /* files to write, "-" = standard error, "" = none (sim/guest/exec_debug.h) */
     const char *record;               /* trace to write; "" = none */
+    const char *initrd;               /* a kernel's initial file system; "" = none */
     struct pace_conf pace;
     bool is_native; /* no EPT: the host's memory is the program's */
     bool console;   /* the program's standard streams are the simulator's; else they are counted and dropped */

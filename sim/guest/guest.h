@@ -25,6 +25,7 @@ struct vm_conf {
     uint64_t move_at_ps, move_to_node;
     const char *program; /* static x86-64 ELF to run; "" = records */
     const char *args;    /* its words, separated by spaces; a backslash makes the next character part of a word */
+    const char *initrd;  /* of a kernel: its initial file system; "" = none */
     const char *env, *root, *record, *trace_insn, *profile, *gdb;
     uint64_t timing; /* enum x86_timing */
     const char *timing_at, *sample_file;

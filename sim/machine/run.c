@@ -152,7 +152,7 @@ static int add_policies(struct run *r, const struct conf *conf, struct diag *d)
 static struct vm *add_vm(struct run *r, const struct conf *conf, const struct conf_section *s, struct vm_conf *v,
                          struct diag *d)
 {
-    const char **path[] = {&v->trace, &v->program, &v->root, &v->record, &v->sample_file};
+    const char **path[] = {&v->trace, &v->program, &v->root, &v->record, &v->initrd, &v->sample_file};
     char *file[N_ELEMS(path)];
     for (uint32_t i = 0; i < N_ELEMS(path); i++) {
         file[i] = **path[i] ? conf_file(conf, *path[i]) : xstrdup("");
@@ -717,6 +717,9 @@ static int point_inputs(const struct conf *conf, struct run_inputs *in, struct d
         const char *of = v.trace[0] ? v.trace : v.program;
         char *file = of[0] ? conf_file(conf, of) : NULL;
         int bad = file ? run_inputs_add(in, of == v.trace ? "trace" : "program", file, conf_where(s), d) : 0;
+        free(file);
+        file = !bad && v.initrd[0] ? conf_file(conf, v.initrd) : NULL;
+        bad = bad || (file && run_inputs_add(in, "initrd", file, conf_where(s), d));
         free(file);
         if (bad)
             return -1;

@@ -124,6 +124,23 @@ Test(bare, platform)
     cr_assert_eq(RUN("", 0xb9, 0x1b, 0, 0, 0, 0x0f, 0x32, 0xc1, 0xe8, 8, OUT_F4), 9, "IA32_APIC_BASE: on, boot");
 }
 
+/* An initial file system that says who it is. */
+Test(bare, initrd)
+{
+    char path[64], keys[128];
+    int fd = memfd_create("initrd", 0);
+    uint8_t bytes[5000] = {42};
+    bytes[4999] = 43;
+    cr_assert(write(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    snprintf(keys, sizeof keys, "initrd = \"%s\"", path);
+    /* mov 16(%ebx), %eax (modules); mov (%eax), %ecx; mov 8(%eax), %edx; mov (%ecx), %al or -1(%ecx,%edx), %al */
+    cr_assert_eq(RUN(keys, 0x8b, 0x43, 0x10, 0x8b, 0x08, 0x8b, 0x50, 8, 0x8a, 0x01, OUT_F4), 42);
+    cr_assert_eq(RUN(keys, 0x8b, 0x43, 0x10, 0x8b, 0x08, 0x8b, 0x50, 8, 0x8a, 0x44, 0x11, 0xff, OUT_F4), 43);
+    cr_assert_eq(RUN(keys, 0x8a, 0x43, 12, OUT_F4), 1, "modules");
+    close(fd);
+}
+
 static void refused(const struct file *f, const char *keys, const char *text)
 {
     struct diag d = {0};
@@ -165,6 +182,12 @@ Test(bare, bad_files)
     f = good;
     f.load[0].p_filesz = 1 << 20;
     refused(&f, "", "outside the file");
+    refused(&good, "initrd = \"/nosuch\"", "/nosuch: cannot be opened");
+    refused(&good, "initrd = \"/\"", "found no regular file");
+    refused(&good, "memory = \"4MiB\" initrd = \"/proc/self/exe\"", "a larger file");
+    f = good;
+    f.pvh.head.n_type = 17;
+    refused(&f, "initrd = \"/nosuch\"", "programs with a PVH note");
     refused(&good, "native = true", "`native`");
     refused(&good, "root = \"/\"", "`root`");
     refused(&good, "env = \"A=B\"", "`env`");
