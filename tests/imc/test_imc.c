@@ -144,3 +144,47 @@ Test(wpq, power_failure_with_and_without_adr)
         down();
     }
 }
+
+/* ---- what the channels of a node share ---- */
+
+/* Whether a read of an idle channel at t waits for a refresh. */
+static bool refreshes(uint32_t chan, ps_t t)
+{
+    struct dram *d = &node.chan[chan].dram;
+    ps_t idle = (d->t.rcd + d->t.cl + d->t.burst + 1) * d->t.ck_ps;
+    return dram_read(d, 0, t) - t > idle;
+}
+
+/* The channels of a controller refresh together, those of another at another time. */
+Test(imc, channels_of_a_controller_refresh_together)
+{
+    up(2, 3, 256, 4);
+    uint32_t n = 0;
+    for (ps_t t = 10 * PS_PER_US; t < 60 * PS_PER_US; t += 200 * PS_PER_NS) {
+        bool waits[6];
+        for (uint32_t c = 0; c < 6; c++)
+            waits[c] = refreshes(c, t);
+        cr_assert(waits[1] == waits[0] && waits[2] == waits[0] && waits[4] == waits[3] && waits[5] == waits[3]);
+        cr_assert(!waits[0] || !waits[3]);
+        n += waits[0];
+    }
+    cr_expect(n >= 6 && n <= 3 * 7, "%u of 250 reads wait: six or seven refreshes of 350 ns", n);
+    down();
+}
+
+/* Writes of any order enter the node at its rate; one that is asked for earlier than those before is not held up. */
+Test(imc, a_node_takes_writes_at_a_rate)
+{
+    struct rng r;
+    rng_init(&r, 1, "writes");
+    up(2, 3, 256, 4);
+    ps_t t = 10 * PS_PER_US, last = t;
+    uint64_t n = 20000;
+    for (uint64_t i = 0; i < n; i++)
+        last =
+            max_u64(last, imc_write(&node, dram, rng_below(&r, GIB / LINE_BYTES), max_u64(t, last - 500 * PS_PER_NS)));
+    double rate = (double)(n * LINE_BYTES) * 1000 / (double)(last - t), most = (double)node.conf.write_rate / 1e9;
+    cr_expect(rate < most * 1.01 && rate > most * 0.9, "%.1f GB/s of %.1f", rate, most);
+    cr_expect_eq(imc_write(&node, dram, 0, t), t, "the past has room");
+    down();
+}

@@ -270,3 +270,30 @@ Test(cxl, the_queue_bounds_what_is_in_flight)
     cr_expect(last - first >= 9 * (inside - 19 * 750), "nine more, at worst with an open row each");
     rig_down(&r);
 }
+
+/* Sixteen cores with six non-temporal stores each keep a link busy: each asks for its line, a message there and one
+ * back, then sends it. With one queue for both the messages gather behind the lines, and come back in convoys. */
+Test(numa, remote_stores_fill_the_link)
+{
+    enum { IN_FLIGHT = 96 };
+    struct rig r;
+    ps_t slot[IN_FLIGHT], end = 40 * PS_PER_US, on_core = 20 * PS_PER_NS;
+    uint64_t lines = 0;
+    rig_conf(&r);
+    rig_up(&r);
+    for (uint32_t i = 0; i < IN_FLIGHT; i++)
+        slot[i] = PS_PER_US + i * 100;
+    for (;;) {
+        uint32_t first = 0;
+        for (uint32_t i = 1; i < IN_FLIGHT; i++)
+            first = slot[i] < slot[first] ? i : first;
+        if (slot[first] >= end)
+            break;
+        uint64_t line = line_of(&r, 1) + lines++ % (GIB / LINE_BYTES);
+        slot[first] = numa_write(r.n, 0, line, numa_claim(r.n, 0, line, slot[first])) + on_core;
+    }
+    double carries = 1 / (double)(r.n->link[0][1].line_ps + r.n->link[0][1].message_ps);
+    double share = (double)lines / (double)(end - PS_PER_US) / carries;
+    cr_expect(share > 0.95 && share < 1.02, "%.3f of what the link carries", share);
+    rig_down(&r);
+}
