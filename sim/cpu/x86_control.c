@@ -22,7 +22,7 @@
 
 const struct x86_op *x86_done(struct x86_cpu *cpu, const struct x86_op *op)
 {
-    return x86_goto(cpu, x86_behind(cpu, op));
+    return x86_find(cpu, x86_behind(cpu, op));
 }
 
 /* True: the instruction is not for this level; leave with x86_op_privileged(). */
@@ -293,7 +293,7 @@ static X86_OP(syscall)
     x86_set_rflags(cpu, flags & ~s->sfmask & ~(uint64_t)X86_RF);
     s->seg[X86_SS] = flat(selector + 8, DATA_32);
     x86_put_code_segment(cpu, flat(selector, CODE_64), 0);
-    return x86_goto(cpu, s->lstar);
+    return x86_find(cpu, s->lstar);
 }
 
 static X86_OP(sysret)
@@ -312,7 +312,7 @@ static X86_OP(sysret)
     s->seg[X86_SS] = flat((selector + 8) | 3, DATA_32 | FOR_CPL);
     x86_put_code_segment(cpu, flat(selector + (to_64bit ? 16 : 0), (to_64bit ? CODE_64 : CODE_32) | FOR_CPL), 3);
     x86_watch_events(cpu);
-    return x86_goto(cpu, rip);
+    return x86_find(cpu, rip);
 }
 
 static X86_OP(swapgs)

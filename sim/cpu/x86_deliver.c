@@ -297,7 +297,7 @@ static const struct x86_op *soft_interrupt(struct x86_cpu *cpu, const struct x86
     struct x86_event e = {.vector = (uint8_t)vector, .is_soft = is_soft, .rip = next};
     if (!x86_deliver(cpu, &e))
         return x86_stop(cpu, op);
-    return x86_goto(cpu, cpu->state.rip);
+    return x86_find(cpu, cpu->state.rip);
 }
 static X86_OP(int3)
 {
@@ -397,7 +397,7 @@ static X86_OP(iret)
     if (is_outer)
         x86_hide_segments(cpu);
     x86_watch_events(cpu);
-    return x86_goto(cpu, r.far.rip);
+    return x86_find(cpu, r.far.rip);
 }
 
 #define F(name, fn)                                                                                                    \

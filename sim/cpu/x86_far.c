@@ -326,7 +326,7 @@ X86_OP(jmp_far)
     if (!far_pointer(cpu, op, &offset, &selector) || !x86_far_target(cpu, selector, offset, &f))
         return x86_stop(cpu, op);
     x86_put_code_segment(cpu, f.cs, f.cpl);
-    return x86_goto(cpu, f.rip);
+    return x86_find(cpu, f.rip);
 }
 
 X86_OP(call_far)
@@ -341,7 +341,7 @@ X86_OP(call_far)
         return x86_stop(cpu, op);
     }
     x86_put_code_segment(cpu, f.cs, f.cpl);
-    return x86_goto(cpu, f.rip);
+    return x86_find(cpu, f.rip);
 }
 
 /* RET, in size bytes each: offset, selector; to an outer level also the stack, behind the parameters of both. */
@@ -361,14 +361,14 @@ X86_OP(ret_far)
     if (!is_outer) {
         x86_move_stack(cpu, 2 * n + drop);
         x86_put_code_segment(cpu, f.cs, f.cpl);
-        return x86_goto(cpu, f.rip);
+        return x86_find(cpu, f.rip);
     }
     cpu->state.seg[X86_SS] = ss;
     cpu->state.gpr[X86_RSP] = sp;
     x86_put_code_segment(cpu, f.cs, f.cpl);
     x86_move_stack(cpu, drop);
     x86_hide_segments(cpu);
-    return x86_goto(cpu, f.rip);
+    return x86_find(cpu, f.rip);
 }
 
 #define F(name, fn, need)                                                                                              \

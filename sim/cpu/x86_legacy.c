@@ -191,7 +191,7 @@ static const struct x86_op *branch(struct x86_cpu *cpu, const struct x86_op *op,
     offset = x86_cut(offset, op->size);
     if (offset > cpu->state.seg[X86_CS].limit)
         return x86_raise(cpu, op, X86_GP);
-    return x86_goto(cpu, (offset + (cpu->context >> X86_MODE_SHIFT)) & UINT32_MAX);
+    return x86_find(cpu, (offset + (cpu->context >> X86_MODE_SHIFT)) & UINT32_MAX);
 }
 static inline const struct x86_link *link_of(const struct x86_op *op)
 {

@@ -189,7 +189,9 @@ static inline uint64_t x86_offset(const struct x86_cpu *cpu, uint64_t rip)
 {
     return (rip - (cpu->context >> X86_MODE_SHIFT)) & cpu->linear;
 }
-/* Goes on behind an operation that ended its block and may have changed what the next one needs. */
+/* Goes on behind an operation that ended its block and may have changed what the next one needs. The handlers of system
+ * mode return the next operation to the loop, by this or x86_find(): addresses of their locals escape, so that a call
+ * of it would keep its frame. */
 const struct x86_op *x86_done(struct x86_cpu *cpu, const struct x86_op *op);
 /* cpu->fault = that fault, of the operation or of the processor; false, for the caller to return. */
 bool x86_refuse(struct x86_cpu *cpu, enum x86_vector vector, uint32_t code);

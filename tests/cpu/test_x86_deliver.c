@@ -410,3 +410,39 @@ Test(x86_deliver, single_step)
     }
     sys_free(s);
 }
+
+/* A handler that kept its frame at every round would use up the host's stack. */
+Test(x86_deliver, long_loops_of_every_way)
+{
+    static const struct {
+        const char *code;
+        size_t n;
+    } loops[] = {
+        {"\xcd\x80\xeb\xfc", 4},                              /* int 0x80, whose handler is iretq */
+        {"\x0f\x20\xd8\x0f\x22\xd8\xeb\xf8", 8},              /* mov rax, cr3; mov cr3, rax */
+        {"\x0f\x01\x3b\xeb\xfb", 5},                          /* invlpg [rbx] */
+        {"\x9c\x9d\xfa\xeb\xfb", 5},                          /* pushf; popf; cli */
+        {"\xb9\x82\x00\x00\xc0\x0f\x32\x0f\x30\xeb\xf5", 11}, /* mov ecx, LSTAR; rdmsr; wrmsr */
+        {"\xec\xee\xeb\xfc", 4},                              /* in al, dx; out dx, al */
+        {"\xff\x1b\xeb\xfc", 4},                              /* lcall [rbx], whose target is lret */
+        {"\x31\xc0\x8e\xd0\xeb\xfa", 6},                      /* xor eax, eax; mov ss, eax */
+        {"\x0f\xae\x53\x40\xeb\xfa", 6},                      /* ldmxcsr [rbx + 64] */
+        {"\x0f\x0b\xeb\xfc", 4},                              /* ud2, whose handler goes on behind it */
+    };
+    for (uint32_t i = 0; i < N_ELEMS(loops); i++) {
+        struct sys *s = sys_new();
+        sys_put(s, CODE, loops[i].code, loops[i].n);
+        SYS_CODE(s, HANDLERS + 0x80 * 16, "\x48\xcf");
+        SYS_CODE(s, HANDLERS + X86_UD * 16, "\x48\x83\x04\x24\x02\x48\xcf"); /* add qword [rsp], 2; iretq */
+        SYS_CODE(s, CODE + 256, "\xcb");
+        sys_put64(s, DATA, (CODE + 256) | (uint64_t)KCODE << 32);
+        sys_put64(s, DATA + 64, 0x1f80);
+        s->cpu.state.gpr[X86_RBX] = DATA;
+        s->bus.tlb = NULL;
+        cr_assert_eq(x86_run(&s->cpu, 300000, 0), X86_STOP_BUDGET, "loop %u", i);
+        cr_assert_eq(s->cpu.instructions, 300000);
+        cr_assert(s->cpu.state.rip >= HANDLERS && s->cpu.state.rip < CODE + 257, "loop %u: %lx", i,
+                  (unsigned long)s->cpu.state.rip);
+        sys_free(s);
+    }
+}
