@@ -338,6 +338,25 @@ static void skip_missed(struct plugin_host *h, uint64_t id)
     h->ops->timer_at(h->machine, t->at_ps, id);
 }
 
+/* The same of timers that the hook has started to fire once: one whose time passed while the hook worked counts its
+ * delay from the hook's end. */
+static void begin_fresh(struct plugin_host *h)
+{
+    for (uint32_t i = 0; i < h->n_timers && h->n_fresh; i++) {
+        struct plugin_timer *t = &h->timer[i];
+        if (!t->delay_ps)
+            continue;
+        ps_t clock = h->ops->cpu_ps && t->owner ? h->ops->cpu_ps(h->machine, t->cpu) : 0;
+        if (t->at_ps <= clock) {
+            t->at_ps = clock + t->delay_ps;
+            h->ops->timer_at(h->machine, t->at_ps, i | (uint64_t)t->generation << 32);
+        }
+        t->delay_ps = 0;
+        h->n_fresh--;
+    }
+    h->n_fresh = 0;
+}
+
 void plugin_host_timer(struct plugin_host *h, uint64_t id)
 {
     uint32_t i = (uint32_t)id;
@@ -357,6 +376,7 @@ void plugin_host_timer(struct plugin_host *h, uint64_t id)
     if (has_hook(c.policy, HOOK_TIMER))
         call(h, &c);
     skip_missed(h, id);
+    begin_fresh(h);
 }
 
 void plugin_host_done(struct plugin_host *h, uint32_t vm, uint32_t cpu, struct quire_done d)

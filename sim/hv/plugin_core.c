@@ -151,6 +151,10 @@ static quire_timer core_timer_start(const struct quire_core *c, uint64_t delay_p
     h->timer[i] = (struct plugin_timer){.owner = p, .generation = generation, .cpu = cpu, .cookie = cookie};
     h->timer[i].at_ps = core_now(c) + max_u64(delay_ps, PLUGIN_MIN_DELAY);
     h->timer[i].period_ps = period_ps ? max_u64(period_ps, PLUGIN_MIN_DELAY) : 0;
+    if (h->hook == HOOK_TIMER && !period_ps) {
+        h->timer[i].delay_ps = h->timer[i].at_ps - core_now(c);
+        h->n_fresh++;
+    }
     quire_timer id = i | (uint64_t)generation << 32;
     h->ops->timer_at(h->machine, h->timer[i].at_ps, id);
     plugin_decide(p, "timer_start", delay_ps, period_ps, 0);

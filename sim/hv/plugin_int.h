@@ -61,6 +61,7 @@ struct plugin_timer {
     struct policy *owner; /* NULL: free */
     uint32_t generation, cpu;
     ps_t at_ps, period_ps;
+    ps_t delay_ps; /* of one that fires once and was started in the timer hook that runs; else 0 */
     uint64_t cookie;
 };
 
@@ -77,7 +78,8 @@ struct plugin_host {
     struct policy *current;
     enum plugin_hook hook;
     uint32_t cpu;
-    uint64_t calls; /* services used by it */
+    uint64_t calls;   /* services used by it */
+    uint32_t n_fresh; /* timers with a delay_ps */
     bool has_worked, has_charged;
     jmp_buf out; /* back to the host, when a hook has to be abandoned */
 
