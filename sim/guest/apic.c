@@ -86,6 +86,12 @@ int apic_pending(const struct apic *a)
     return vector >= 0 && ((uint32_t)vector & 0xf0) > (apic_ppr(a) & 0xf0) ? vector : -1;
 }
 
+bool apic_passes_extint(const struct apic *a)
+{
+    uint32_t lint0 = a->lvt[APIC_LINT0];
+    return !(a->base & APIC_BASE_ENABLE) || (!(lint0 & LVT_MASKED) && (lint0 >> 8 & 7) == APIC_EXTINT);
+}
+
 int apic_acknowledge(struct apic *a)
 {
     int vector = apic_pending(a);

@@ -116,6 +116,8 @@ static inline bool apic_is_page(const struct apic *a)
 void apic_accept(struct apic *a, uint8_t vector);
 /* The vector that the processor is to take now, as far as priorities go; -1: none. */
 int apic_pending(const struct apic *a);
+/* Interrupts of an 8259 reach the processor: by LINT0 as ExtINT, or past an APIC that is off. */
+bool apic_passes_extint(const struct apic *a);
 /* The processor takes it: it is in service from now on. -1: there was none. */
 int apic_acknowledge(struct apic *a);
 /* Processor priority: the higher class of task priority and what is in service. */

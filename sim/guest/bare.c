@@ -350,6 +350,7 @@ struct bare *bare_new(struct exec *x, struct elf *image, uint64_t ram_bytes)
     b->ram_bytes = ram_bytes;
     b->cpu = xcalloc(x->vm->n_vcpus, sizeof *b->cpu);
     uart_init(&b->uart, bare_put, b);
+    pic_init(&b->pic);
     return b;
 }
 

@@ -99,11 +99,17 @@ struct apic_clock bare_clock(const struct exec_cpu *c)
     return (struct apic_clock){vcpu_cpu(c->v)->core.now_ps, x86_tsc(cpu), c->x86.tsc_hz};
 }
 
+/* The 8259s have something for this processor. */
+static bool has_extint(const struct exec_cpu *c)
+{
+    return c->v->index == 0 && pic_pending(&c->x->bare->pic) && apic_passes_extint(&bare_cpu_of(c)->apic);
+}
+
 void bare_update(struct exec_cpu *c)
 {
     struct apic *a = &bare_cpu_of(c)->apic;
     c->x86.state.cr8 = a->tpr >> 4;
-    if (apic_pending(a) >= 0)
+    if (apic_pending(a) >= 0 || has_extint(c))
         x86_interrupt_raise(&c->x86);
     else
         x86_interrupt_lower(&c->x86);
@@ -321,14 +327,18 @@ static enum x86_bus_status port_in(struct x86_cpu *cpu, uint16_t port, uint32_t 
 {
     struct exec_cpu *c = cpu->bus_ctx;
     struct bare *b = c->x->bare;
-    hv_exit(c->v, HV_EXIT_USER);
+    bool is_pic = size == 1 && pic_has_port(port);
+    hv_exit(c->v, is_pic ? HV_EXIT_PORT_IN : HV_EXIT_USER);
     *value = size == 4 ? UINT32_MAX : (1u << 8 * size) - 1;
-    if (port >= UART_COM1 && port < UART_COM1 + UART_N && size == 1)
+    if (is_pic)
+        *value = pic_read(&b->pic, port);
+    else if (port >= UART_COM1 && port < UART_COM1 + UART_N && size == 1)
         *value = uart_read(&b->uart, port - UART_COM1);
     else if (port == PORT_CLOCK + 1 && size == 1)
         *value = read_clock(c, b->clock_index);
     else if (port == PORT_EXIT)
         *value = 0;
+    bare_lines(c);
     return X86_BUS_OK;
 }
 
@@ -336,8 +346,11 @@ static enum x86_bus_status port_out(struct x86_cpu *cpu, uint16_t port, uint32_t
 {
     struct exec_cpu *c = cpu->bus_ctx;
     struct bare *b = c->x->bare;
-    hv_exit(c->v, HV_EXIT_USER);
-    if (port >= UART_COM1 && port < UART_COM1 + UART_N && size == 1)
+    bool is_pic = size == 1 && pic_has_port(port);
+    hv_exit(c->v, is_pic ? HV_EXIT_PORT_OUT : HV_EXIT_USER);
+    if (is_pic)
+        pic_write(&b->pic, port, (uint8_t)value);
+    else if (port >= UART_COM1 && port < UART_COM1 + UART_N && size == 1)
         uart_write(&b->uart, port - UART_COM1, (uint8_t)value);
     else if (port == PORT_CLOCK)
         b->clock_index = value & 0x7f;
@@ -346,6 +359,7 @@ static enum x86_bus_status port_out(struct x86_cpu *cpu, uint16_t port, uint32_t
         bare_end(b, port == PORT_EXIT ? (int32_t)(value & 0xff) : 0);
         return X86_BUS_STOP;
     }
+    bare_lines(c);
     return X86_BUS_OK;
 }
 
@@ -388,6 +402,8 @@ static int interrupt(struct x86_cpu *cpu)
 {
     struct exec_cpu *c = cpu->bus_ctx;
     int vector = apic_acknowledge(&bare_cpu_of(c)->apic);
+    if (vector < 0 && has_extint(c))
+        vector = pic_acknowledge(&c->x->bare->pic);
     charge_exit(c);
     bare_update(c);
     return vector;

@@ -6,6 +6,7 @@
 #include "sim/guest/apic.h"
 #include "sim/guest/bare.h"
 #include "sim/guest/exec_int.h"
+#include "sim/guest/pic.h"
 #include "sim/guest/uart.h"
 
 enum bare_state { BARE_RUNS, BARE_HALTS, BARE_WAITS_START };
@@ -34,6 +35,7 @@ struct bare {
     uint64_t ram_bytes;
     struct bare_cpu *cpu; /* one a vCPU */
     struct uart uart;
+    struct pic pic; /* to vCPU 0, by LINT0 of its APIC */
     uint8_t clock_index;
     char line[4096]; /* of the console, not yet written */
     uint32_t n_line;
@@ -52,6 +54,8 @@ void bare_update(struct exec_cpu *c);
 /* bare_run.c */
 /* An interrupt command of vCPU c's APIC. */
 void bare_send(void *c, const struct apic_ipi *ipi);
+/* Interrupt lines may have changed, by what c does: vCPU 0 may have something to take. */
+void bare_lines(struct exec_cpu *c);
 /* Ends the run. */
 void bare_end(struct bare *b, int32_t status);
 

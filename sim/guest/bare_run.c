@@ -160,6 +160,20 @@ void bare_send(void *ctx, const struct apic_ipi *ipi)
             deliver(from, &x->cpu[i], ipi, now);
 }
 
+#define UART_LINE 4u /* COM1's, in every PC */
+
+void bare_lines(struct exec_cpu *c)
+{
+    struct bare *b = c->x->bare;
+    struct exec_cpu *boot = &c->x->cpu[0];
+    pic_set(&b->pic, UART_LINE, uart_interrupts(&b->uart));
+    bare_update(boot);
+    if (boot != c && boot->v->is_done && is_woken(boot)) {
+        x86_stop_soon(&c->x86);
+        rouse(boot, vcpu_cpu(c->v)->core.now_ps);
+    }
+}
+
 /* ---- the end ---- */
 
 void bare_end(struct bare *b, int32_t status)

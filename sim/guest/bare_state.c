@@ -9,6 +9,7 @@ void bare_state(struct bare *b, struct ckpt *c)
     for (uint32_t i = 0; i < b->x->vm->n_vcpus; i++)
         CKPT_STRUCT(c, &b->cpu[i], CKPT_KEEP(struct bare_cpu, apic.send), CKPT_KEEP(struct bare_cpu, apic.ctx));
     CKPT_STRUCT(c, &b->uart, CKPT_KEEP(struct uart, put), CKPT_KEEP(struct uart, ctx));
+    CKPT(c, b->pic);
     CKPT(c, b->clock_index);
     CKPT(c, b->line);
     b->n_line = (uint32_t)ckpt_count(c, b->n_line, sizeof b->line);
