@@ -3,6 +3,7 @@
  * 6.15; volume 2, INT n and IRET). Task gates and virtual-8086 mode are not there. */
 #include "sim/base/diag.h"
 #include "sim/cpu/x86_sys.h"
+#include "sim/cpu/x86_window.h"
 
 #include <Zydis/Mnemonic.h>
 
@@ -269,6 +270,16 @@ static bool deliver_event(struct x86_cpu *cpu)
     return cpu->stop == X86_STOP_FAULT && deliver_fault(cpu, false);
 }
 
+/* Timed models: a handler begins when everything before it has retired. */
+static void retire_all(struct x86_cpu *cpu)
+{
+    if (!cpu->core || (cpu->timing != X86_BLOCK && cpu->timing != X86_WINDOW))
+        return;
+    core_wait(cpu->core, cpu->core->last_load_ps);
+    if (cpu->timing == X86_WINDOW)
+        x86_window_resume(cpu);
+}
+
 bool x86_go_on(struct x86_cpu *cpu)
 {
     bool is_event = cpu->is_event, goes_on;
@@ -279,6 +290,7 @@ bool x86_go_on(struct x86_cpu *cpu)
         cpu->stop = X86_STOP_BUDGET;
         return false;
     }
+    retire_all(cpu);
     goes_on = is_event ? deliver_event(cpu) : deliver_fault(cpu, false);
     cpu->budget--;
     x86_watch_events(cpu);

@@ -420,6 +420,8 @@ enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until
     cpu->stop_wanted = false;
     cpu->past_breakpoint = cpu->state.rip;
     cpu->is_event = false;
+    if (cpu->is_system)
+        x86_disarm(cpu);
     cpu->bias = must_enter_slowly(cpu) ? BIAS : 0;
     cpu->budget = cpu->granted - cpu->bias;
     cpu->n_clocked = 0;

@@ -101,14 +101,19 @@ static void arm(struct x86_cpu *cpu, uint64_t rip)
     u->is_armed = true;
 }
 
+void x86_disarm(struct x86_cpu *cpu)
+{
+    cpu->undo->is_armed = false;
+    cpu->kept_mxcsr = 0;
+}
+
 bool x86_sse_faulted(struct x86_cpu *cpu)
 {
     struct x86_undo *u = cpu->undo;
     struct x86_state *s = &cpu->state;
     if (!u->is_armed)
         return false;
-    u->is_armed = false;
-    cpu->kept_mxcsr = 0;
+    x86_disarm(cpu);
     uint32_t flags = _mm_getcsr() & MXCSR_FLAGS;
     if (!(flags & ~(s->mxcsr >> 7)))
         return false;

@@ -127,6 +127,8 @@ struct x86_undo *x86_undo_new(void);
 bool x86_steps(const struct x86_cpu *cpu);
 /* Before a block: *take becomes 1 where they do. False: a breakpoint, in cpu->fault. */
 bool x86_step(struct x86_cpu *cpu, const struct x86_block *b, uint32_t *take);
+/* A run begins: whatever ended the last one was no SSE instruction's exception. */
+void x86_disarm(struct x86_cpu *cpu);
 /* Did the last instruction raise an unmasked SSE exception? Then it is undone, and the exception in cpu->fault. */
 bool x86_sse_faulted(struct x86_cpu *cpu);
 /* Data breakpoints: any at all; on the page of gva; an access that may hit some. */

@@ -85,6 +85,33 @@ static bool is_locked(const ZydisDecodedInstruction *in, const ZydisDecodedOpera
     return in->attributes & ZYDIS_ATTRIB_HAS_LOCK || (in->mnemonic == ZYDIS_MNEMONIC_XCHG && has_memory);
 }
 
+/* SDM volume 3, 8.3; MOV to CR8 is not one of them. */
+static bool is_serialising(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o)
+{
+    ZydisRegisterClass c;
+    switch (in->mnemonic) {
+    case ZYDIS_MNEMONIC_CPUID:
+    case ZYDIS_MNEMONIC_IRET:
+    case ZYDIS_MNEMONIC_IRETD:
+    case ZYDIS_MNEMONIC_IRETQ:
+    case ZYDIS_MNEMONIC_WRMSR:
+    case ZYDIS_MNEMONIC_INVLPG:
+    case ZYDIS_MNEMONIC_INVPCID:
+    case ZYDIS_MNEMONIC_INVD:
+    case ZYDIS_MNEMONIC_WBINVD:
+    case ZYDIS_MNEMONIC_LGDT:
+    case ZYDIS_MNEMONIC_LIDT:
+    case ZYDIS_MNEMONIC_LLDT:
+    case ZYDIS_MNEMONIC_LTR:
+        return true;
+    case ZYDIS_MNEMONIC_MOV:
+        c = o[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? ZydisRegisterGetClass(o[0].reg.value) : ZYDIS_REGCLASS_INVALID;
+        return (c == ZYDIS_REGCLASS_CONTROL && o[0].reg.value != ZYDIS_REGISTER_CR8) || c == ZYDIS_REGCLASS_DEBUG;
+    default:
+        return false;
+    }
+}
+
 void x86_use_of(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o, struct x86_use *use)
 {
     *use = (struct x86_use){.cycles = cycles[in->mnemonic] ? cycles[in->mnemonic] : 1, .kind = kind_of(in, o)};
@@ -118,9 +145,8 @@ void x86_use_of(const ZydisDecodedInstruction *in, const ZydisDecodedOperand *o,
         if (in->cpu_flags->modified | in->cpu_flags->set_0 | in->cpu_flags->set_1 | in->cpu_flags->undefined)
             use->writes |= 1ull << X86_USE_FLAGS;
     }
-    use->serialises = is_locked(in, o) || in->mnemonic == ZYDIS_MNEMONIC_CPUID ||
-                      in->mnemonic == ZYDIS_MNEMONIC_LFENCE || in->mnemonic == ZYDIS_MNEMONIC_RDTSCP ||
-                      in->mnemonic == ZYDIS_MNEMONIC_MFENCE;
+    use->serialises = is_locked(in, o) || is_serialising(in, o) || in->mnemonic == ZYDIS_MNEMONIC_LFENCE ||
+                      in->mnemonic == ZYDIS_MNEMONIC_RDTSCP || in->mnemonic == ZYDIS_MNEMONIC_MFENCE;
     if (is_locked(in, o))
         use->cycles = LOCKED_CYCLES;
     if (in->mnemonic == ZYDIS_MNEMONIC_LFENCE)
