@@ -203,8 +203,7 @@ ps_t imc_hold_up(struct node_imc *n, const struct mem_region *r, uint64_t offset
     struct channel *c = &n->chan[imc_channel(n, r->kind, offset_lines, &chan_line)];
     if (c->wpq_bus_free_ps > end_ps)
         return UINT64_MAX;
-    if (c->wpq_n) /* behind all that is queued */
-        t = max_u64(t, wpq_at(n, c, c->wpq_n - 1)->arrive_ps);
+    t = max_u64(t, c->wpq_bus_free_ps); /* one after the other, behind all that is queued */
     c->stats.writes++;
     wpq_push(n, c, (r->base >> LINE_SHIFT) + offset_lines, t);
     return c->wpq_bus_free_ps;

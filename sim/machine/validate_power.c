@@ -2,7 +2,7 @@
 /* What a failing power supply has to hold up for. */
 #include "sim/machine/validate.h"
 
-/* All caches of a socket full of dirty lines of its modules: longer than any flush of eADR takes in use. */
+/* All caches of a socket full of lines of its modules, every second XPLine of them dirty. */
 static ps_t fill_caches(struct machine *m)
 {
     const struct caches *c = &m->caches;
@@ -20,8 +20,10 @@ static ps_t fill_caches(struct machine *m)
     ps_t t = 0;
     for (uint64_t i = 0; i < lines; i++) {
         uint64_t line = first + i;
-        frame_pmem(m->mem, line >> (PAGE_SHIFT - LINE_SHIFT))->cur[line & 63]++;
-        t = cache_access(&m->caches, (uint32_t)(i / l2_lines % c->cores_a_socket), line, CACHE_WRITE, t);
+        bool is_dirty = line >> (XPLINE_SHIFT - LINE_SHIFT) & 1;
+        frame_pmem(m->mem, line >> (PAGE_SHIFT - LINE_SHIFT))->cur[line & 63] += is_dirty;
+        t = cache_access(&m->caches, (uint32_t)(i / l2_lines % c->cores_a_socket), line,
+                         is_dirty ? CACHE_WRITE : CACHE_READ, t);
     }
     return t;
 }

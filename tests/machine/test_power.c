@@ -171,15 +171,14 @@ static void model_run(struct model *m, enum nvdimm_kind kind, ps_t budget_ps)
     for (uint32_t i = 0; i < 2; i++) {
         struct node_imc *n = &m->r.m->numa.node[i];
         const struct mem_region *reg = mem_find_region(mem, i, MEM_PMEM);
-        ps_t free[64], comes[64];
+        ps_t free[64];
         for (uint32_t k = 0; k < n->n_chans; k++) {
             struct channel *c = &n->chan[k];
-            free[k] = comes[k] = m->r.t;
+            free[k] = m->r.t;
             for (uint32_t q = 0; q < c->wpq_n; q++) {
                 const struct wpq_entry *e = wpq_at(n, c, q);
                 uint32_t *media = &m->media[index_of(&m->r, e->line)];
                 free[k] = e->media_ps;
-                comes[k] = max_u64(comes[k], e->arrive_ps);
                 m->queued_lost += free[k] > end;
                 if (free[k] <= end) {
                     *media = e->version > *media ? e->version : *media; /* an older one never replaces it */
@@ -193,9 +192,10 @@ static void model_run(struct model *m, enum nvdimm_kind kind, ps_t budget_ps)
                 continue;
             uint32_t k = imc_channel(n, MEM_PMEM, line - base, &chan_line);
             if (free[k] <= end) {
+                ps_t comes = free[k]; /* when the one before it is done */
                 free[k] += n->conf.wpq_transfer_ps;
                 if (kind == NVDIMM_OPTANE)
-                    free[k] = max_u64(free[k], nvdimm_write(&n->chan[k].module, line, comes[k], comes[k]));
+                    free[k] = max_u64(free[k], nvdimm_write(&n->chan[k].module, line, comes, comes));
             }
             m->dirty_lost += free[k] > end;
             if (free[k] <= end) {
