@@ -40,6 +40,14 @@ else
     bad=1
 fi
 
+# Guests at random, at every level in every mode, which quire has to outlive.
+if QUIRE_HOSTILE_CASES=20000 "$BUILD/tests/cpu" --filter 'x86_hostile/*' >"$BUILD/hostile.log" 2>&1; then
+    echo "ok    20000 guests of random code end"
+else
+    echo "FAIL  see $BUILD/hostile.log"
+    bad=1
+fi
+
 # Machines at random, of which more than a thousand run.
 if RANDOM_MACHINES=3000 "$BUILD/tests/machine" --filter 'machines/*' >"$BUILD/machines.log" 2>&1; then
     echo "ok    $(sed -n 's/.*\] \([0-9]* machines ran, .*\)/\1/p' "$BUILD/machines.log" | head -n 1)"
