@@ -184,7 +184,7 @@ QUIRE_POLICY(.name = "nodrain", .help = "", .hooks = &hooks, .roles = QUIRE_ROLE
 END
 ${CC:-cc} -shared -fPIC -Iinclude -o "$tmp/nodrain.so" "$tmp/nodrain.c"
 check "building nodrain.so" $?
-points=$(seq 1 37 1500 | sed 's/.*/"&",/' | tr -d '\n')
+points=$(seq 1 109 4500 | sed 's/.*/"&",/' | tr -d '\n')
 # One that is ejected at its first answer: the built-in default drains in its place.
 sed 's/out->what = .*/out->what = 77;/; s/nodrain/ejected/' "$tmp/nodrain.c" >"$tmp/ejected.c"
 ${CC:-cc} -shared -fPIC -Iinclude -o "$tmp/ejected.so" "$tmp/ejected.c"
