@@ -491,6 +491,9 @@ static x86_fn *pick_legacy(const ZydisDecodedInstruction *in, const ZydisDecoded
         which = family == PUSH ? X86_LEGACY_PUSH : X86_LEGACY_POP;
     if (which == X86_LEGACY_N) {
         const struct x86_form *f = find_form(x86_legacy_forms, (uint16_t)in->mnemonic, op);
+        f = f ? f : find_form(x86_bcd_forms, (uint16_t)in->mnemonic, op);
+        if (f && !(op->flags & X86F_IMM))
+            op->imm = in->operand_width;
         if (f)
             op->size = (uint8_t)(in->operand_width / 8);
         return f ? f->fn : NULL;

@@ -130,23 +130,6 @@ static X86_OP(popa)
     return x86_next(op);
 }
 
-static X86_OP(enter_legacy)
-{
-    uint64_t *g = cpu->state.gpr, rsp = g[X86_RSP];
-    uint32_t n = op->size, bytes = (uint32_t)op->imm & 0xffff;
-    if (op->shift & 31) /* frames of enclosing procedures: nobody makes them */
-        return x86_op_unsupported(cpu, op);
-    if (!x86_push(cpu, op, g[X86_RBP], n))
-        return x86_stop(cpu, op);
-    uint64_t frame = g[X86_RSP], v;
-    x86_move_stack(cpu, -(int64_t)bytes);
-    if (!x86_peek(cpu, op, 0, n, &v)) {
-        g[X86_RSP] = rsp;
-        return x86_stop(cpu, op);
-    }
-    x86_put_gpr(cpu, 8 * X86_RBP, n, frame);
-    return x86_next(op);
-}
 static X86_OP(leave_legacy)
 {
     uint64_t *g = cpu->state.gpr, rsp = g[X86_RSP], v;
@@ -240,6 +223,6 @@ x86_fn *const x86_legacy_branch[X86_LEGACY_N] = {[X86_LEGACY_CALL] = x86_op_call
         ZYDIS_MNEMONIC_##name, x86_op_##fn, 0                                                                          \
     }
 const struct x86_form x86_legacy_forms[] = {
-    F(PUSHA, pusha),         F(PUSHAD, pusha),       F(POPA, popa),          F(POPAD, popa), F(PUSHF, pushf_legacy),
-    F(PUSHFD, pushf_legacy), F(ENTER, enter_legacy), F(LEAVE, leave_legacy), {0, NULL, 0},
+    F(PUSHA, pusha),        F(PUSHAD, pusha),        F(POPA, popa),          F(POPAD, popa),
+    F(PUSHF, pushf_legacy), F(PUSHFD, pushf_legacy), F(LEAVE, leave_legacy), {0, NULL, 0},
 };

@@ -10,7 +10,7 @@ extern const struct x86_form x86_control_forms[], x86_msr_forms[], x86_far_forms
 /* All of them; ended by NULL; searched before the others in system mode. */
 extern const struct x86_form *const x86_system_tables[];
 /* In code of 32 and 16 bits, before any other table. */
-extern const struct x86_form x86_legacy_forms[];
+extern const struct x86_form x86_legacy_forms[], x86_bcd_forms[];
 enum x86_legacy {
     X86_LEGACY_CALL,
     X86_LEGACY_CALL_INDIRECT,

@@ -192,6 +192,85 @@ Test(x86_boot, flat_protected_mode_without_paging)
     sys_free(s);
 }
 
+/* ---- what only such code has ---- */
+
+/* Runs code at CODE with AX; what AX is then. Adds of decimals must come out as decimals. */
+static uint32_t with_ax(struct sys *s, const char *code, size_t n, uint32_t ax)
+{
+    sys_put(s, CODE, code, n);
+    sys_put(s, CODE + n, "\xf4", 1);
+    x86_code_reset(s->code);
+    s->cpu.state.rip = CODE;
+    s->cpu.state.gpr[X86_RAX] = ax;
+    cr_assert_eq(x86_run(&s->cpu, 100, 0), X86_STOP_HLT);
+    cr_assert_eq(s->cpu.state.rip, CODE + n + 1);
+    return (uint32_t)s->cpu.state.gpr[X86_RAX] & 0xffff;
+}
+
+static uint32_t packed(uint32_t v)
+{
+    return v / 10 % 10 << 4 | v % 10;
+}
+
+Test(x86_boot, decimals)
+{
+    struct sys *s = flat_new();
+    for (uint32_t a = 0; a < 100; a += 3)
+        for (uint32_t b = 0; b < 100; b += 7) {
+            char add[] = {0x04, (char)packed(b), 0x27}, sub[] = {0x2c, (char)packed(b), 0x2f};
+            cr_assert_eq(with_ax(s, add, 3, packed(a)), packed(a + b), "%u + %u", a, b);
+            cr_assert_eq(x86_rflags(&s->cpu) & X86_CF, a + b > 99);
+            cr_assert_eq(with_ax(s, sub, 3, packed(a)), packed(a + 100 - b), "%u - %u", a, b);
+            cr_assert_eq(x86_rflags(&s->cpu) & X86_CF, a < b);
+        }
+    for (uint32_t a = 0; a < 10; a++)
+        for (uint32_t b = 0; b < 10; b++) {
+            char add[] = {0x04, (char)b, 0x37}, sub[] = {0x2c, (char)b, 0x3f};
+            cr_assert_eq(with_ax(s, add, 3, 0x100 | a), (a + b) / 10 * 256 + 0x100 + (a + b) % 10);
+            cr_assert_eq(with_ax(s, sub, 3, 0x200 | a), 0x200 - (a < b) * 0x100 + (a + 10 - b) % 10);
+        }
+    cr_assert_eq(with_ax(s, "\xd4\x0a", 2, 87), 0x0807); /* aam */
+    cr_assert_eq(with_ax(s, "\xd5\x0a", 2, 0x0807), 87); /* aad */
+    cr_assert_eq(with_ax(s, "\xf9\xd6", 2, 0), 0xff);    /* stc; salc */
+    sys_free(s);
+}
+
+/* Three levels of frames, as a compiler of nested procedures would make them. */
+Test(x86_boot, enter_with_levels)
+{
+    struct sys *s = flat_new();
+    uint64_t *g = s->cpu.state.gpr;
+    const uint32_t display[] = {0x1111, 0x2222, 0x3333};
+    g[X86_RSP] = DATA + 0x100;
+    g[X86_RBP] = DATA + 0x200;
+    sys_put(s, DATA + 0x200 - 8, display, 8); /* the two below EBP, from below: levels 2 and 1 */
+    with_ax(s, "\xc8\x08\x00\x03", 4, 0);     /* enter 8, 3 */
+    cr_assert_eq(g[X86_RBP], DATA + 0xfc);
+    cr_assert_eq(g[X86_RSP], DATA + 0x100 - 4 * 4 - 8);
+    cr_assert_eq(get32(s, DATA + 0xfc), DATA + 0x200);
+    cr_assert_eq(get32(s, DATA + 0xf8), 0x2222);
+    cr_assert_eq(get32(s, DATA + 0xf4), 0x1111);
+    cr_assert_eq(get32(s, DATA + 0xf0), DATA + 0xfc);
+    sys_free(s);
+}
+
+Test(x86_boot, bound)
+{
+    struct sys *s = flat_new();
+    const int32_t bounds[] = {-5, 7};
+    sys_put(s, DATA, bounds, sizeof bounds);
+    for (int32_t v = -7; v < 10; v++) {
+        SYS_CODE(s, CODE, "\x62\x03\xf4"); /* bound eax, [ebx]; hlt */
+        s->cpu.state.rip = CODE;
+        s->cpu.state.gpr[X86_RSP] = STACK;
+        s->cpu.state.gpr[X86_RBX] = DATA;
+        s->cpu.state.gpr[X86_RAX] = (uint32_t)v;
+        cr_assert_eq(x86_run(&s->cpu, 100, 0), X86_STOP_HLT);
+        cr_assert_eq(sys_handler(s), v < -5 || v > 7 ? X86_BR : -1, "%d", v);
+    }
+    sys_free(s);
+}
+
 /* ---- limits ---- */
 
 Test(x86_boot, limits_of_segments)
