@@ -102,7 +102,7 @@ static X86_OP(bound)
 static X86_OP(arpl)
 {
     uint64_t v;
-    uint32_t other = X86_REG(cpu, op->src, uint16_t) & 3u;
+    uint32_t other = ((const uint8_t *)cpu->state.gpr)[op->src] & 3u;
     if (x86_is_real(cpu))
         return x86_raise(cpu, op, X86_UD);
     if (!x86_get_rm(cpu, op, 2, true, &v))
