@@ -205,6 +205,16 @@ static inline void core_posted(struct core_posted *p, ps_t done_ps, uint64_t n)
     p->next = p->next + 1 >= n ? 0 : p->next + 1;
 }
 
+/* How far ahead of a flush the core may run: a full store buffer in front of a controller that is not busy, 28 stores
+ * and their CLWBs, 57 ns each. */
+#define CORE_FLUSH_AHEAD_PS (2 * PS_PER_US)
+
+/* A flush leaves the store buffer at start_ps. */
+static inline void core_near_flush(struct core *c, ps_t start_ps)
+{
+    core_wait(c, start_ps - min_u64(start_ps, CORE_FLUSH_AHEAD_PS));
+}
+
 /* Stores ask for their lines ahead of time, also behind a fence: when one that misses now has asked. */
 static inline ps_t core_asked_ps(const struct core *c, ps_t t)
 {

@@ -456,10 +456,6 @@ static ps_t flush_hold(const struct core *core, enum flush_op op, bool was_dirty
     return !was_dirty ? 0 : is_pmem ? core->conf.clwb_pmem_ps : core->conf.clwb_ps;
 }
 
-/* How far ahead of a flush the core may run: a full store buffer in front of a controller that is not busy, 28 stores
- * and their CLWBs, 57 ns each. */
-#define FLUSH_AHEAD_PS (2 * PS_PER_US)
-
 int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
 {
     struct hv *hv = v->vm->hv;
@@ -472,7 +468,7 @@ int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
     core->now_ps += core->conf.flush_cycles * core->cycle_ps;
     /* A flush is ordered behind older stores to its line (SDM volume 1, 11.4.4). */
     ps_t start = max_u64(max_u64(r.done_ps, core->stores_done_ps), core_posted_room_ps(&core->flush_posted));
-    core_wait(core, start - min_u64(start, FLUSH_AHEAD_PS));
+    core_near_flush(core, start);
     ps_t *asked_ps = &hv->numa->node[mem_region_at(hv->mem, r.hpa)->node].asked_ps;
     *asked_ps = core->now_ps;
     ps_t done = cache_flush(hv->caches, v->cpu, r.hpa >> LINE_SHIFT, op, start);

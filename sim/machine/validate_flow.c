@@ -19,6 +19,7 @@ static int in_turn(struct probe_thread *t, struct vcpu *v, probe_step *step)
     core_need_buffer(core);
     core_need_nt(core);
     core_wait(core, core_posted_room_ps(&core->nt_posted));
+    core_near_flush(core, max_u64(core->stores_done_ps, core_posted_room_ps(&core->flush_posted)));
     return 0;
 }
 

@@ -143,7 +143,8 @@ struct nvdimm {
     uint32_t door_index;
     uint64_t random;
     struct front writes, reads;
-    struct heap coming; /* writes that will be there at a time that has not come */
+    struct heap coming;  /* writes that will be there at a time that has not come */
+    ps_t coming_last_ps; /* the latest of them */
     /* Load/store queue. order: all groups, by the time of their first lines. By state: ready, those that no longer
      * gather; unused. */
     struct lsq_group *group;

@@ -331,18 +331,29 @@ bool nvdimm_arrive(struct nvdimm *n, uint64_t line, ps_t t)
     return false;
 }
 
-/* When a line will have been taken that is there at t. Before it come all that waits now; one that is there later finds
- * as many, for others come as those go. */
+/* How many of the lines that are still to come will be there before t, as if they came evenly. */
+static uint64_t earlier(const struct nvdimm *n, ps_t t)
+{
+    if (!n->coming.n || t >= n->coming_last_ps)
+        return n->coming.n;
+    ps_t first = n->coming.item[0].at_ps;
+    return t <= first ? 0 : n->coming.n * (t - first) / (n->coming_last_ps - first);
+}
+
+/* When a line will have been taken that is there at t: behind all that waits now and all that comes before it, less
+ * what the module takes until then. */
 static ps_t promise(const struct nvdimm *n, ps_t now, ps_t t)
 {
     const struct nvdimm_door *door = n->door;
-    uint64_t inside = n->writes.n, room = inside ? 0 : n->conf.queue_lines - occupancy(n);
-    ps_t next = n->is_blocked ? max_u64(batch_start_ps(n), n->media_free_ps) : n->pipe_free_ps;
-    if (room && !door->n)
+    ps_t each = max_u64(n->writes.each_ps, 1), next = n->pipe_free_ps;
+    uint64_t ahead = occupancy(n) + n->writes.n + earlier(n, t), room = n->conf.queue_lines + (t - now) / each;
+    if (ahead < room && !door->n)
         return t;
+    if (n->is_blocked)
+        next = max_u64(batch_start_ps(n), n->media_free_ps);
     if (door->n)
         next = max_u64(next, door->last_ps);
-    return t + max_u64(next, now) - now + inside * n->writes.each_ps + door->n * door->each_ps;
+    return t + max_u64(next, now) - now + (ahead > room ? ahead - room : 0) * each + door->n * door->each_ps;
 }
 
 ps_t nvdimm_write(struct nvdimm *n, uint64_t line, ps_t now, ps_t t)
@@ -354,6 +365,7 @@ ps_t nvdimm_write(struct nvdimm *n, uint64_t line, ps_t now, ps_t t)
     if (n->coming.n == FRONT_LINES)
         nvdimm_run(n, n->coming.item[0].at_ps);
     ps_t taken = promise(n, now, t);
+    n->coming_last_ps = n->coming.n ? max_u64(n->coming_last_ps, t) : t;
     heap_push(&n->coming, t, 0, line);
     return taken;
 }
