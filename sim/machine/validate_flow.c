@@ -48,7 +48,7 @@ static struct flow flow(struct validate *v, uint32_t threads, enum place place, 
     pmem_threads(p, unit, mode);
     probe_bandwidth(p, step, 60 * PS_PER_US, PS_PER_US, v->d);
     struct nvdimm_stats before = pmem_modules(p);
-    f.rate = probe_bandwidth(p, step, 60 * PS_PER_US, 200 * PS_PER_US, v->d);
+    f.rate = probe_bandwidth(p, step, 60 * PS_PER_US, 400 * PS_PER_US, v->d);
     struct nvdimm_stats after = pmem_modules(p);
     uint64_t media = after.media_writes - before.media_writes;
     f.ewr = media ? (double)(after.writes - before.writes) * LINE_BYTES / (double)(media * 256) : 0;

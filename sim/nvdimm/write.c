@@ -105,7 +105,7 @@ static bool wears(struct nvdimm *n, uint64_t xpline)
 }
 
 /* Media time to write an XPLine of which these lines are there: the missing ones are read first, and cost as much as
- * writing them would, unless the read buffer had them when the first one came. */
+ * writing them would, unless the read buffer had them. */
 static ps_t write_cost_ps(struct nvdimm *n, uint32_t mask)
 {
     uint32_t missing = 4 - (uint32_t)__builtin_popcount(mask & XPLINE_WHOLE);
@@ -183,9 +183,7 @@ static void enter(struct nvdimm *n, uint64_t line, ps_t t)
     if (slot == ASSOC_NONE) {
         g = n->unused.head;
         list_drop(n, &n->unused, g, LSQ_STATE);
-        bool is_read = assoc_find(&n->read_buffer, xpline) != ASSOC_NONE;
-        n->group[g] = (struct lsq_group){
-            .xpline = xpline, .first = n->n_lines, .gathers = true, .mask = is_read ? XPLINE_READ : 0};
+        n->group[g] = (struct lsq_group){.xpline = xpline, .first = n->n_lines, .gathers = true};
         list_push(n, &n->order, g, LSQ_ORDER);
         slot = assoc_insert(&n->gathering, xpline);
         n->slot_group[slot] = g;
@@ -273,7 +271,8 @@ static void take(struct nvdimm *n)
     n->stats.requests++;
     if (unlikely(wears(n, group->xpline)))
         done += n->conf.wear_stall_ps;
-    ps_t cost = write_buffer_put(n, group->xpline, group->mask);
+    uint32_t read = assoc_find(&n->read_buffer, group->xpline) == ASSOC_NONE ? 0 : XPLINE_READ;
+    ps_t cost = write_buffer_put(n, group->xpline, group->mask | read);
     nvdimm_translated(n, group->xpline);
     if (cost)
         media_write(n, cost, done);
