@@ -15,17 +15,18 @@
 #define CORE_MAX_ROB    1024u
 
 struct core_conf {
-    uint64_t hz;            /* core clock */
-    uint64_t ipc_milli;     /* instructions a cycle without misses, in thousandths */
-    uint64_t miss_buffers;  /* lines that may be on their way to or from the L1: misses and non-temporal stores */
-    uint64_t nt_buffers;    /* of these, non-temporal stores */
-    uint64_t nt_posted;     /* non-temporal stores that no controller has taken yet */
-    uint64_t flush_posted;  /* flushed lines that no controller has taken yet */
-    uint64_t nt_fenced_ps;  /* from one non-temporal store to the next behind a fence */
-    uint64_t nt_pmem_ps;    /* from one non-temporal store of persistent memory to the next */
-    uint64_t rob;           /* instructions that may wait behind the oldest outstanding load */
-    uint64_t store_buffer;  /* stores that may wait for their line */
-    uint64_t store_miss_ps; /* a store that missed holds the head of the store buffer so long */
+    uint64_t hz;             /* core clock */
+    uint64_t ipc_milli;      /* instructions a cycle without misses, in thousandths */
+    uint64_t miss_buffers;   /* lines that may be on their way to or from the L1: misses and non-temporal stores */
+    uint64_t nt_buffers;     /* of these, non-temporal stores */
+    uint64_t nt_posted;      /* non-temporal stores that no controller has taken yet */
+    uint64_t flush_posted;   /* flushed lines that no controller has taken yet */
+    uint64_t nt_fenced_ps;   /* from one non-temporal store to the next behind a fence */
+    uint64_t nt_pmem_ps;     /* from one non-temporal store of persistent memory to the next */
+    uint64_t rob;            /* instructions that may wait behind the oldest outstanding load */
+    uint64_t store_buffer;   /* stores that may wait for their line */
+    uint64_t store_miss_ps;  /* a store that missed holds the head of the store buffer so long */
+    uint64_t store_ahead_ps; /* and so long if it asked for its line ahead of a fence and has it */
     uint64_t sfence_cycles, mfence_cycles; /* fences that have nothing to wait for */
     uint64_t flush_cycles;                 /* issue of a flush */
     /* How long one holds the head of the store buffer; CLWB only if its line is dirty; of
@@ -69,6 +70,7 @@ struct core {
     bool has_nt;
     ps_t fence_ps; /* when the last fence began to wait */
     uint64_t fence_instruction;
+    uint64_t ahead_n;     /* stores that asked for their lines ahead of that fence */
     ps_t flushes_done_ps; /* when all flushes and non-temporal stores so far are accepted by their controllers */
     uint32_t miss_head, miss_n, nt_head, nt_n, store_head, store_n, busy_n;
     struct core_miss miss[CORE_MAX_MISSES]; /* loads that may hold up the reorder buffer, in order */
@@ -215,10 +217,14 @@ static inline void core_near_flush(struct core *c, ps_t start_ps)
     core_wait(c, start_ps - min_u64(start_ps, CORE_FLUSH_AHEAD_PS));
 }
 
-/* Stores ask for their lines ahead of time, also behind a fence: when one that misses now has asked. */
-static inline ps_t core_asked_ps(const struct core *c, ps_t t)
+/* Stores ask for their lines ahead of time, also behind a fence, as long as there are miss buffers: when one that
+ * misses now has asked. */
+static inline ps_t core_asked_ps(struct core *c, ps_t t)
 {
-    return c->stats.instructions - c->fence_instruction < c->conf.rob ? min_u64(t, c->fence_ps) : t;
+    if (c->stats.instructions - c->fence_instruction >= c->conf.rob || c->ahead_n >= c->conf.miss_buffers)
+        return t;
+    c->ahead_n++;
+    return min_u64(t, c->fence_ps);
 }
 
 /* A store whose line is writable at done_ps. */
@@ -227,11 +233,12 @@ static inline void core_store(struct core *c, ps_t done_ps)
     core_store_held(c, done_ps, c->cycle_ps);
 }
 
-/* A store that missed the private caches. */
-static inline void core_store_miss(struct core *c, ps_t done_ps)
+/* A store that missed the private caches, and asked for its line at asked_ps. */
+static inline void core_store_miss(struct core *c, ps_t asked_ps, ps_t done_ps)
 {
+    bool is_there = asked_ps < c->now_ps && done_ps <= c->stores_done_ps;
     core_hold_buffer(c, done_ps);
-    core_store_held(c, done_ps, c->conf.store_miss_ps);
+    core_store_held(c, done_ps, is_there ? c->conf.store_ahead_ps : c->conf.store_miss_ps);
 }
 
 /* Everything outstanding has to be done: an exit, a serialising instruction. */

@@ -356,7 +356,7 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
     if (op == CACHE_WRITE) {
         vm->stats.writes++;
         if (done > asked + hv->caches->l2_ps)
-            core_store_miss(core, done);
+            core_store_miss(core, asked, done);
         else
             core_store(core, done);
         if (unlikely(r.value & TLB_PMEM))

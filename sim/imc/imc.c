@@ -59,8 +59,8 @@ const struct conf_key imc_keys[] = {
      "stores of 24 cores, in any order: OptaneStudy)"},
     {"wpq_entries", CONF_UINT, K(wpq_entries), "64", 1, 4096, NULL,
      "write-pending queue entries for persistent lines, a channel"},
-    {"pmem_lines", CONF_UINT, K(pmem_lines), "46", 0, 1024, NULL,
-     "lines that a controller has taken up for its persistent modules beside those in write-pending queues, in order; "
+    {"pmem_lines", CONF_UINT, K(pmem_lines), "24", 1, 1024, NULL,
+     "lines that a controller has taken up for its persistent modules, in order, and as many again for each channel; "
      "those that wait outside are taken in no order (calibrated: bandwidth of one module over threads)"},
     {"wpq_transfer", CONF_TIME, K(wpq_transfer_ps), "5ns", 1, 0, NULL, "channel time to hand one line to the module"},
     {"flush_hints", CONF_BOOL, K(hints), "true", 0, 0, NULL,
@@ -121,8 +121,7 @@ int imc_init(struct node_imc *n, const struct imc_conf *conf, const struct nvdim
     for (uint32_t c = 0; c < n->n_chans; c++) {
         dram_init(&n->chan[c].dram, &conf->dram, c / (uint32_t)conf->n_channels, (uint32_t)conf->n_imcs);
         if (c % conf->n_channels == 0)
-            n->door[c / conf->n_channels] =
-                nvdimm_door_new((uint32_t)(conf->pmem_lines + conf->n_channels * conf->wpq_entries));
+            n->door[c / conf->n_channels] = nvdimm_door_new((uint32_t)(conf->pmem_lines * (1 + conf->n_channels)));
         nvdimm_init(&n->chan[c].module, pmem, n->door[c / conf->n_channels]);
         if (pmem->kind == NVDIMM_NONE)
             continue;

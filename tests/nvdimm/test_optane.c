@@ -18,7 +18,7 @@ static void module_up(struct nvdimm *n)
     struct diag d = {0};
     cr_assert_eq(machine_bind(NULL, &c, &d), 0);
     c.pmem.kind = NVDIMM_OPTANE;
-    nvdimm_init(n, &c.pmem, nvdimm_door_new((uint32_t)c.imc.pmem_lines));
+    nvdimm_init(n, &c.pmem, nvdimm_door_new(2 * (uint32_t)c.imc.pmem_lines));
 }
 
 static void module_down(struct nvdimm *n)
