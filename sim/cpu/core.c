@@ -23,7 +23,7 @@ const struct conf_key core_keys[] = {
     {"store_buffer", CONF_UINT, K(store_buffer), "56", 1, CORE_MAX_STORES, NULL, "store buffer (Skylake: 56)"},
     {"store_miss", CONF_TIME, K(store_miss_ps), "27ns", 0, PS_PER_US, NULL,
      "between two stores that miss (1.44 GB/s of store and CLWB less clwb: OptaneStudy)"},
-    {"store_ahead", CONF_TIME, K(store_ahead_ps), "10ns", 0, PS_PER_US, NULL,
+    {"store_ahead", CONF_TIME, K(store_ahead_ps), "8ns", 0, PS_PER_US, NULL,
      "the same if its line was asked for ahead of a fence and is there (1.29 GB/s of CLWB with a fence every 256 B: "
      "OptaneStudy)"},
     {"sfence_cycles", CONF_UINT, K(sfence_cycles), "6", 0, 10000, NULL, "SFENCE with nothing to wait for (InstLatx64)"},

@@ -221,7 +221,7 @@ static inline void core_near_flush(struct core *c, ps_t start_ps)
  * misses now has asked. */
 static inline ps_t core_asked_ps(struct core *c, ps_t t)
 {
-    if (c->stats.instructions - c->fence_instruction >= c->conf.rob || c->ahead_n >= c->conf.miss_buffers)
+    if (c->stats.instructions - c->fence_instruction >= c->conf.rob || c->ahead_n >= c->conf.flush_posted)
         return t;
     c->ahead_n++;
     return min_u64(t, c->fence_ps);

@@ -28,8 +28,8 @@ const struct conf_key nvdimm_keys[] = {
      "pipeline time of one XPLine request: its translation comes from the module's DRAM (LENS, as ait_miss)"},
     {"write_batch", CONF_UINT, K(write_batch), "3", 1, 64, NULL, "XPLines that the media writes in a row"},
     {"queue", CONF_UINT, K(queue_lines), "64", 4, 4096, NULL, "load/store queue in lines (4 KiB, LENS)"},
-    {"read_buffer", CONF_UINT, K(read_buffer), "64", 1, 1 << 20, NULL,
-     "read buffer in 256-byte XPLines (16 KiB, LENS and EuroSys'22)"},
+    {"read_buffer", CONF_UINT, K(read_buffer), "65", 1, 1 << 20, NULL,
+     "read buffer in 256-byte XPLines: the 16 KiB of LENS and EuroSys'22, and one (calibrated: reads of 24 threads)"},
     {"write_buffer", CONF_UINT, K(write_buffer), "41", 1, 1 << 20, NULL,
      "XPBuffer in 256-byte XPLines: with the queue it holds the 18 KiB behind which OptaneStudy's write amplification "
      "rises"},

@@ -129,7 +129,7 @@ struct wear_count {
 };
 #define WEAR_COUNTS  256u
 #define READ_STREAMS 16u
-#define READ_QUEUE   48u
+#define READ_QUEUE   46u
 
 /* XPLine and how many before it were read in ascending order. */
 struct read_stream {
