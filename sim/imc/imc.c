@@ -59,7 +59,7 @@ const struct conf_key imc_keys[] = {
      "stores of 24 cores, in any order: OptaneStudy)"},
     {"wpq_entries", CONF_UINT, K(wpq_entries), "64", 1, 4096, NULL,
      "write-pending queue entries for persistent lines, a channel"},
-    {"pmem_lines", CONF_UINT, K(pmem_lines), "24", 1, 1024, NULL,
+    {"pmem_lines", CONF_UINT, K(pmem_lines), "26", 1, 1024, NULL,
      "lines that a controller has taken up for its persistent modules, in order, and as many again for each channel; "
      "those that wait outside are taken in no order (calibrated: bandwidth of one module over threads)"},
     {"wpq_transfer", CONF_TIME, K(wpq_transfer_ps), "5ns", 1, 0, NULL, "channel time to hand one line to the module"},

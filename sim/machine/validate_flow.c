@@ -63,7 +63,7 @@ static struct flow flow_of(struct validate *v, uint32_t threads, enum place plac
 static struct flow flow(struct validate *v, uint32_t threads, enum place place, uint64_t unit, enum probe_mode mode,
                         probe_step *step)
 {
-    uint32_t rounds = threads < 8 ? 1 : threads < 16 ? 2 : 4;
+    uint32_t rounds = threads < 8 ? 1 : threads < 16 ? 2 : 12;
     struct flow sum = {0};
     for (uint32_t i = 0; i < rounds; i++) {
         struct flow f = flow_of(v, threads, place, unit, mode, step, i);
