@@ -90,9 +90,9 @@ Test(pmem, a_hint_that_drains_nothing_is_caught)
 {
     struct machine_conf mc;
     struct diag d = {0};
-    const char *conf_text = "machine { imc { controllers = 1 channels = 1 } pmem { kind = \"optane\" size = \"1GiB\" "
-                            "write_rate = \"10MB/s\""
-                            " write_buffer = 1 } numa { dram = \"1GiB\" } hypervisor { cores = 1 } }";
+    const char *conf_text = "machine { imc { controllers = 1 channels = 1 wpq_transfer = \"5us\" } "
+                            "pmem { kind = \"optane\" size = \"1GiB\" } "
+                            "numa { dram = \"1GiB\" } hypervisor { cores = 1 } }";
     struct conf *conf = conf_parse(conf_text, strlen(conf_text), "test", ".", &experiment_schema, &d);
     cr_assert(conf && machine_bind(conf_find(conf_root(conf), "machine", NULL), &mc, &d) == 0, "%s", d.text);
     struct machine *m = machine_new(&mc, &d);
