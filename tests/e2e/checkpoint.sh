@@ -107,7 +107,7 @@ proves 3 replay generator:zipf -n 200000 --footprint 32MiB --vcpus 3 --policy mr
 proves 3 replay generator:zipf -n 200000 --footprint 32MiB --policy mrc-bits:period=2ms,bursts=1 --true-curve
 proves 3 replay generator:zipf -n 200000 --footprint 32MiB --policy mrc-damon:sample=50us --true-curve
 proves 3 replay generator:zipf -n 200000 --footprint 32MiB --policy mrc-bits:see=log,period=100us
-proves 3 replay "$SRCDIR/traces/redis-accesses.qtr" -n 200000 --set sample=50us --set machine.cache.prefetch_stream=true
+proves 3 replay "$SRCDIR/traces/redis-accesses.qtr" -n 240000 --set sample=50us --set machine.cache.prefetch_stream=true
 point=$("$QUIRE" run "$SRCDIR/experiments/quickstart.conf" --check-config | sed -n 's/^ *\([0-9a-f]*\)  order=hot.*/\1/p')
 rm -rf full again
 "$QUIRE" run "$SRCDIR/experiments/quickstart.conf" --point "$point" --checkpoint 2ms:numa.ckpt --out full 2>e || die "$(cat e)"
