@@ -426,6 +426,10 @@ enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until
 /* For bus members: x86_run() returns X86_STOP_BUDGET at the end of the running block. */
 void x86_stop_soon(struct x86_cpu *cpu);
 
+/* For bus members: the clock went on by more than instructions. Where it only counts them (functional, warm) the run
+ * ends that much earlier. */
+void x86_time_moved(struct x86_cpu *cpu);
+
 /* Translations of the processor changed: all, or those of one page. May be called from a bus member. */
 void x86_tlb_flush(struct x86_cpu *cpu);
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t gva);

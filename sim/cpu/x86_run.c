@@ -405,6 +405,18 @@ static int64_t functional_budget(const struct x86_cpu *cpu, ps_t until_ps)
     return (int64_t)(((unsigned __int128)(until_ps - c->now_ps) * 1000 + fs - 1) / fs);
 }
 
+void x86_time_moved(struct x86_cpu *cpu)
+{
+    if (!is_counted(cpu) || !cpu->until_ps || !cpu->core || !cpu->granted)
+        return;
+    int64_t most = cpu->n_clocked + functional_budget(cpu, cpu->until_ps);
+    int64_t over = cpu->granted - (most > 1 ? most : 1);
+    if (over > 0) { /* what the run was given and what is left shrink alike: their difference is what was done */
+        cpu->granted -= over;
+        cpu->budget -= over;
+    }
+}
+
 enum x86_stop x86_run(struct x86_cpu *cpu, uint64_t max_instructions, ps_t until_ps)
 {
     if (cpu->code_epoch != cpu->code->epoch) {

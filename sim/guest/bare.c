@@ -49,8 +49,6 @@ static int refuse(const struct exec_conf *conf, const char *what, struct diag *d
 
 static int check(const struct exec_conf *conf, const struct vm_setup *setup, struct diag *d)
 {
-    if (conf->is_native)
-        return refuse(conf, "`native`", d);
     if (conf->root[0])
         return refuse(conf, "`root`", d);
     if (conf->env[0])

@@ -119,6 +119,7 @@ void bare_update(struct exec_cpu *c)
 static void changed(struct exec_cpu *c, ps_t due_before)
 {
     bare_update(c);
+    x86_time_moved(&c->x86);
     if (bare_cpu_of(c)->apic.due_ps != due_before)
         x86_stop_soon(&c->x86);
 }
@@ -132,6 +133,7 @@ static void device_load(struct exec_cpu *c, uint64_t gva, void *buf, uint32_t le
     memset(buf, 0, len);
     memcpy(buf, &value, min_u64(len, sizeof value));
     bare_update(c);
+    x86_time_moved(&c->x86);
 }
 
 static void device_store(struct exec_cpu *c, uint64_t gva, const void *buf, uint32_t len)
@@ -146,6 +148,24 @@ static void device_store(struct exec_cpu *c, uint64_t gva, const void *buf, uint
     c->stored_page = gva & ~(uint64_t)(PAGE_BYTES - 1);
     c->stored_hpa = DEVICE_HPA;
     changed(c, due);
+}
+
+/* ---- what leaves the guest; nothing does natively ---- */
+
+/* A port. */
+static void leave_for(struct exec_cpu *c, enum hv_exit why)
+{
+    if (!c->x->conf.is_native)
+        hv_exit(c->v, why);
+    x86_time_moved(&c->x86);
+}
+
+/* What the hypervisor's kernel does at once: registers of the APIC, interrupts that it hands over. */
+void bare_leave(struct exec_cpu *c)
+{
+    if (!c->x->conf.is_native)
+        hv_leave_guest(c->v, vcpu_cpu(c->v)->core.now_ps, c->x->hv->conf.exit_cycles);
+    x86_time_moved(&c->x86);
 }
 
 /* ---- memory ---- */
@@ -168,6 +188,7 @@ static enum x86_bus_status page(struct x86_cpu *cpu, uint64_t gva, enum x86_acce
     struct exec_cpu *c = cpu->bus_ctx;
     before_access(c);
     enum x86_bus_status status = exec_bus.page(cpu, gva, access, out);
+    x86_time_moved(cpu);
     return unlikely(take_device(bare_cpu_of(c))) ? device_page(c, gva, access, out) : status;
 }
 
@@ -188,26 +209,14 @@ static bool was_device(struct bare_cpu *bc, uint64_t gva)
     return true;
 }
 
-/* A trace has what reaches memory: not what reaches a device. */
-static struct trace_writer *hide_device(struct exec_cpu *c, uint64_t gva)
-{
-    struct trace_writer *record = c->x->record;
-    uint64_t gpa;
-    if (unlikely(record) && bare_translate(c, gva, &gpa) == 0 && gpa >= BARE_HOLE_GPA && gpa < BARE_HOLE_END)
-        c->x->record = NULL;
-    return record;
-}
-
 static enum x86_bus_status load(struct x86_cpu *cpu, uint64_t gva, void *buf, uint32_t len, bool for_write)
 {
     struct exec_cpu *c = cpu->bus_ctx;
     struct bare_cpu *bc = bare_cpu_of(c);
     enum x86_bus_status status = X86_BUS_OK;
     if (!was_device(bc, gva)) {
-        struct trace_writer *record = hide_device(c, gva);
         before_access(c);
         status = exec_bus.load(cpu, gva, buf, len, for_write);
-        c->x->record = record;
         if (likely(!take_device(bc)))
             return status;
     }
@@ -221,10 +230,8 @@ static enum x86_bus_status store(struct x86_cpu *cpu, uint64_t gva, const void *
     struct bare_cpu *bc = bare_cpu_of(c);
     enum x86_bus_status status = X86_BUS_OK;
     if (!was_device(bc, gva)) {
-        struct trace_writer *record = hide_device(c, gva);
         before_access(c);
         status = exec_bus.store(cpu, gva, buf, len);
-        c->x->record = record;
         if (likely(!take_device(bc)))
             return status;
     }
@@ -328,7 +335,7 @@ static enum x86_bus_status port_in(struct x86_cpu *cpu, uint16_t port, uint32_t 
     struct exec_cpu *c = cpu->bus_ctx;
     struct bare *b = c->x->bare;
     bool is_pic = size == 1 && pic_has_port(port);
-    hv_exit(c->v, is_pic ? HV_EXIT_PORT_IN : HV_EXIT_USER);
+    leave_for(c, is_pic ? HV_EXIT_PORT_IN : HV_EXIT_USER);
     *value = size == 4 ? UINT32_MAX : (1u << 8 * size) - 1;
     if (is_pic)
         *value = pic_read(&b->pic, port);
@@ -347,7 +354,7 @@ static enum x86_bus_status port_out(struct x86_cpu *cpu, uint16_t port, uint32_t
     struct exec_cpu *c = cpu->bus_ctx;
     struct bare *b = c->x->bare;
     bool is_pic = size == 1 && pic_has_port(port);
-    hv_exit(c->v, is_pic ? HV_EXIT_PORT_OUT : HV_EXIT_USER);
+    leave_for(c, is_pic ? HV_EXIT_PORT_OUT : HV_EXIT_USER);
     if (is_pic)
         pic_write(&b->pic, port, (uint8_t)value);
     else if (port >= UART_COM1 && port < UART_COM1 + UART_N && size == 1)
@@ -365,16 +372,10 @@ static enum x86_bus_status port_out(struct x86_cpu *cpu, uint16_t port, uint32_t
 
 /* ---- MSRs, interrupts ---- */
 
-/* Registers of the APIC are emulated in the hypervisor's kernel. */
-static void charge_exit(struct exec_cpu *c)
-{
-    hv_leave_guest(c->v, vcpu_cpu(c->v)->core.now_ps, c->x->hv->conf.exit_cycles);
-}
-
 static enum x86_bus_status msr_read(struct x86_cpu *cpu, uint32_t index, uint64_t *value)
 {
     struct exec_cpu *c = cpu->bus_ctx;
-    charge_exit(c);
+    bare_leave(c);
     struct apic_clock t = bare_clock(c);
     return apic_msr_read(&bare_cpu_of(c)->apic, index, &t, value) ? X86_BUS_FAULT : X86_BUS_OK;
 }
@@ -382,7 +383,7 @@ static enum x86_bus_status msr_read(struct x86_cpu *cpu, uint32_t index, uint64_
 static enum x86_bus_status msr_write(struct x86_cpu *cpu, uint32_t index, uint64_t value)
 {
     struct exec_cpu *c = cpu->bus_ctx;
-    charge_exit(c);
+    bare_leave(c);
     struct apic_clock t = bare_clock(c);
     struct apic *a = &bare_cpu_of(c)->apic;
     ps_t due = a->due_ps;
@@ -404,7 +405,7 @@ static int interrupt(struct x86_cpu *cpu)
     int vector = apic_acknowledge(&bare_cpu_of(c)->apic);
     if (vector < 0 && has_extint(c))
         vector = pic_acknowledge(&c->x->bare->pic);
-    charge_exit(c);
+    bare_leave(c);
     bare_update(c);
     return vector;
 }

@@ -48,6 +48,8 @@ static inline struct bare_cpu *bare_cpu_of(const struct exec_cpu *c)
 
 /* bare_bus.c */
 struct apic_clock bare_clock(const struct exec_cpu *c);
+/* c leaves the guest for the hypervisor's kernel and comes back. */
+void bare_leave(struct exec_cpu *c);
 /* The processor's interrupt line follows its APIC. */
 void bare_update(struct exec_cpu *c);
 

@@ -246,7 +246,7 @@ static int stopped(struct exec_cpu *c, enum x86_stop stop, struct diag *d)
     switch (stop) {
     case X86_STOP_HLT:
         bare_cpu_of(c)->state = BARE_HALTS;
-        hv_leave_guest(c->v, x->hv->now_ps, x->hv->conf.exit_cycles);
+        bare_leave(c);
         break;
     case X86_STOP_SHUTDOWN:
         report_shutdown(c);

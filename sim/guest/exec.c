@@ -133,8 +133,10 @@ static void cpu_new(struct exec *x, uint32_t i)
         c->wc[k].line = UINT64_MAX;
     v->guest = c;
     v->space.levels = 4;
-    if (x->conf.is_native)
+    if (x->conf.is_native) {
+        v->space.map = x->bare ? v->space.ept : NULL;
         v->space.ept = NULL;
+    }
     x86_cpu_init(&c->x86, x->code, x->bare ? &bare_bus : &exec_bus, c, &vcpu_cpu(v)->core);
     c->x86.id = i;
     c->x86.n_cpus = x->vm->n_vcpus;
@@ -205,6 +207,8 @@ struct exec *exec_new(struct hv *hv, const struct vm_setup *setup, const struct 
     s.guest = x;
     if (image)
         s.bytes = bare_vm_bytes(setup->bytes, setup->pmem_bytes);
+    if (image && conf->is_native)
+        s.backing = LEVEL_1G; /* in one piece, as far as the host's memory goes */
     x->vm = hv_vm_new(hv, &s, d);
     if (!x->vm) {
         elf_free(image);
@@ -212,7 +216,7 @@ struct exec *exec_new(struct hv *hv, const struct vm_setup *setup, const struct 
             exec_free(x);
         return NULL;
     }
-    x->vm->is_native = conf->is_native;
+    x->vm->is_native = conf->is_native && !image;
     pool_init(&x->pool, x->vm);
     x->pool.changed = changed;
     x->pool.freed = freed;

@@ -33,6 +33,15 @@ void exec_note(struct exec_cpu *c, uint32_t kind, uint64_t addr, uint32_t size)
     trace_write(c->x->record, &r, 1, c->x->diag);
 }
 
+/* The access has been made; if it happened (the VM counts it then), it goes into the trace: not what faults, nor what a
+ * device or a policy answered. */
+static inline void note_access(struct exec_cpu *c, uint64_t accesses_before, uint32_t kind, uint64_t addr,
+                               uint32_t size)
+{
+    if (unlikely(c->x->record) && c->x->vm->stats.accesses != accesses_before)
+        exec_note(c, kind, addr, size);
+}
+
 /* ---- faults ---- */
 
 int exec_page_fault(struct vcpu *v, uint64_t gva, uint32_t access, struct diag *d)
@@ -94,8 +103,9 @@ static enum x86_bus_status page(struct x86_cpu *cpu, uint64_t gva, enum x86_acce
     if (access != X86_EXEC && c->x86.timing == X86_FUNCTIONAL && is_indirect(c, gva))
         return X86_BUS_OK; /* load() and store() find out */
     enum cache_op op = access == X86_EXEC ? CACHE_FETCH : access == X86_WRITE ? CACHE_WRITE : CACHE_READ;
-    exec_note(c, access == X86_EXEC ? TRACE_EXEC : access == X86_WRITE ? TRACE_WRITE : TRACE_READ, gva, 1);
+    uint64_t before = c->x->vm->stats.accesses;
     enum x86_bus_status status = told(c, hv_touch(c->v, gva, op, &hpa));
+    note_access(c, before, access == X86_EXEC ? TRACE_EXEC : access == X86_WRITE ? TRACE_WRITE : TRACE_READ, gva, 1);
     if (status != X86_BUS_OK)
         return status;
     if (hpa == UINT64_MAX) /* a policy had the access skipped */
@@ -117,9 +127,10 @@ static enum x86_bus_status warm(struct x86_cpu *cpu, uint64_t gva, enum x86_acce
     uint64_t hpa = UINT64_MAX;
     if (access != X86_EXEC && is_indirect(c, gva))
         return X86_BUS_OK;
-    if (access == X86_EXEC)
-        exec_note(c, TRACE_EXEC, gva, LINE_BYTES);
+    uint64_t before = c->x->vm->stats.accesses;
     enum x86_bus_status status = told(c, hv_warm(c->v, gva, (enum cache_op)ops[access], &hpa));
+    if (access == X86_EXEC)
+        note_access(c, before, TRACE_EXEC, gva, LINE_BYTES);
     if (status != X86_BUS_OK)
         return status;
     if (hpa == UINT64_MAX) /* a policy had the access skipped */
@@ -160,16 +171,18 @@ static enum x86_bus_status load(struct x86_cpu *cpu, uint64_t gva, void *buf, ui
 {
     struct exec_cpu *c = cpu->bus_ctx;
     (void)for_write; /* the store behind it makes the line writable */
-    exec_note(c, TRACE_READ, gva, len);
-    return told(c, hv_load(c->v, gva, buf, len));
+    uint64_t before = c->x->vm->stats.accesses;
+    enum x86_bus_status status = told(c, hv_load(c->v, gva, buf, len));
+    note_access(c, before, TRACE_READ, gva, len);
+    return status;
 }
 
 static enum x86_bus_status store(struct x86_cpu *cpu, uint64_t gva, const void *buf, uint32_t len)
 {
     struct exec_cpu *c = cpu->bus_ctx;
-    exec_note(c, TRACE_WRITE, gva, len);
-    uint64_t hpa = UINT64_MAX;
+    uint64_t hpa = UINT64_MAX, before = c->x->vm->stats.accesses;
     enum x86_bus_status status = told(c, hv_store_at(c->v, gva, buf, len, &hpa));
+    note_access(c, before, TRACE_WRITE, gva, len);
     c->stored_page = gva & ~(uint64_t)(PAGE_BYTES - 1);
     c->stored_hpa = hpa & ~(uint64_t)(PAGE_BYTES - 1);
     return status;
@@ -178,8 +191,10 @@ static enum x86_bus_status store(struct x86_cpu *cpu, uint64_t gva, const void *
 static enum x86_bus_status fetch(struct x86_cpu *cpu, uint64_t gva)
 {
     struct exec_cpu *c = cpu->bus_ctx;
-    exec_note(c, TRACE_EXEC, gva, LINE_BYTES);
-    return told(c, hv_access(c->v, gva, CACHE_FETCH, false));
+    uint64_t before = c->x->vm->stats.accesses;
+    enum x86_bus_status status = told(c, hv_access(c->v, gva, CACHE_FETCH, false));
+    note_access(c, before, TRACE_EXEC, gva, LINE_BYTES);
+    return status;
 }
 
 static enum x86_bus_status flush(struct x86_cpu *cpu, uint64_t gva, uint32_t op)
@@ -187,8 +202,10 @@ static enum x86_bus_status flush(struct x86_cpu *cpu, uint64_t gva, uint32_t op)
     static const uint8_t kinds[] = {
         [FLUSH_CLFLUSH] = TRACE_CLFLUSH, [FLUSH_CLFLUSHOPT] = TRACE_CLFLUSHOPT, [FLUSH_CLWB] = TRACE_CLWB};
     struct exec_cpu *c = cpu->bus_ctx;
-    exec_note(c, kinds[op], gva, LINE_BYTES);
-    return told(c, hv_flush_line(c->v, gva, (enum flush_op)op));
+    enum x86_bus_status status = told(c, hv_flush_line(c->v, gva, (enum flush_op)op));
+    if (status == X86_BUS_OK)
+        exec_note(c, kinds[op], gva, LINE_BYTES);
+    return status;
 }
 
 /* ---- non-temporal stores ---- */
@@ -199,8 +216,10 @@ static enum x86_bus_status wc_leave(struct exec_cpu *c, struct exec_wc *w)
     if (w->line == UINT64_MAX)
         return X86_BUS_OK;
     w->line = UINT64_MAX;
-    exec_note(c, TRACE_NTSTORE, gva, LINE_BYTES);
-    return told(c, hv_ntstore(c->v, gva, NULL));
+    uint64_t before = c->x->vm->stats.accesses;
+    enum x86_bus_status status = told(c, hv_ntstore(c->v, gva, NULL));
+    note_access(c, before, TRACE_NTSTORE, gva, LINE_BYTES);
+    return status;
 }
 
 void exec_drain_wc(struct exec_cpu *c)
@@ -225,7 +244,7 @@ static enum x86_bus_status ntstore(struct x86_cpu *cpu, uint64_t gva, const void
             return status;
     }
     enum x86_bus_status status = told(c, hv_nt_bytes(c->v, gva, buf, len, &hpa));
-    if (status != X86_BUS_OK)
+    if (status != X86_BUS_OK || hpa == UINT64_MAX) /* it faults, or is a device's */
         return status;
     if (w->line != line)
         *w = (struct exec_wc){line, 0};

@@ -43,7 +43,8 @@ static int back_missing(struct vcpu *v, uint64_t gpa, uint32_t access)
     if (gpa >= vm->bytes)
         return fail(hv->diag, "vm %s: access to guest-physical %llx, its memory ends at %llx", vm->name,
                     (unsigned long long)gpa, (unsigned long long)vm->bytes);
-    if (hv->plugins &&
+    bool is_asked = hv->plugins && v->space.ept; /* a native machine has nobody below it */
+    if (is_asked &&
         plugin_host_fault(
             hv->plugins, vm->index,
             (struct quire_fault){
@@ -59,8 +60,9 @@ static int back_missing(struct vcpu *v, uint64_t gpa, uint32_t access)
     if (ept_map(&vm->ept, base, mfn, level, EPT_RWX))
         return out_of_memory(vm, vm->node);
     vm->stats.pages_mapped += 1ull << 9 * level;
-    hv_charge(hv, v->cpu, hv->conf.leaf_edit_cycles);
-    if (hv->plugins) {
+    if (v->space.ept)
+        hv_charge(hv, v->cpu, hv->conf.leaf_edit_cycles);
+    if (is_asked) {
         hv->now_ps = vcpu_cpu(v)->core.now_ps;
         plugin_host_event(hv->plugins, vm->index, v->cpu,
                           (struct quire_vm_event){.what = QUIRE_VM_MAPPED,
@@ -76,7 +78,7 @@ static int back_missing(struct vcpu *v, uint64_t gpa, uint32_t access)
 uint64_t hv_back(struct vcpu *v, uint64_t gpa, uint32_t access)
 {
     struct ept_leaf leaf;
-    if (!v->space.ept)
+    if (!v->space.ept && !v->space.map)
         return gpa;
     if (!ept_find(&v->vm->ept, gpa, &leaf) && (back_missing(v, gpa, access) || !ept_find(&v->vm->ept, gpa, &leaf)))
         return UINT64_MAX;
@@ -179,11 +181,23 @@ static int device_at(struct vcpu *v, const struct mmu_result *r)
     return found;
 }
 
+/* A native machine's memory gets its place in the host's; nobody is left, and nobody pays. */
+static enum after place_native(struct vcpu *v, const struct mmu_result *r)
+{
+    const struct guest_ops *ops = v->vm->ops;
+    int device = ops->device ? ops->device(v, r->gpa, r->is_table, v->vm->hv->diag) : 0;
+    if (device)
+        return device < 0 ? AFTER_STOP : AFTER_SKIP;
+    return back_missing(v, r->gpa, r->access) ? AFTER_STOP : AFTER_RETRY;
+}
+
 static enum after violation(struct vcpu *v, const struct mmu_result *r)
 {
     struct vm *vm = v->vm;
     struct hv *hv = vm->hv;
     struct ept_leaf leaf;
+    if (!v->space.ept)
+        return place_native(v, r);
     hv_leave_guest(v, r->done_ps, hv->conf.exit_cycles + hv->conf.violation_cycles);
     hv->stats.ept_violations++;
     struct quire_fault f = {

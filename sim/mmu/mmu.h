@@ -78,7 +78,9 @@ struct pml {
 
 /* An address space as a core sees it. */
 struct mmu_space {
-    struct ept *ept; /* NULL: native, guest-physical addresses are host-physical */
+    struct ept *ept; /* NULL: native, guest-physical addresses are host-physical, or as map has it */
+    struct ept *map; /* native: where the machine's memory lies in the host's. It is no table of the machine: to look
+                      * costs nothing, and marks nothing. NULL: at its own addresses */
     struct mem *mem;
     struct pml *pml; /* NULL: no page-modification log */
     uint64_t cr3;    /* guest-physical address of the top table */

@@ -233,15 +233,31 @@ static inline enum mmu_status judge(struct walk *w, uint64_t entry, uint32_t lev
     return is_leaf && !is_allowed(w, rights, op) ? guest_fault(w, op, PF_PRESENT) : MMU_OK;
 }
 
+/* Native: where the machine's own memory lies. */
+static enum mmu_status native_place(struct walk *w, uint64_t gpa, uint32_t access, bool is_table, struct nested *out)
+{
+    struct ept_leaf leaf;
+    if (!ept_find(w->s->map, gpa, &leaf)) {
+        w->r->gpa = gpa;
+        w->r->access = access;
+        w->r->is_table = is_table;
+        return MMU_EPT_VIOLATION; /* not one of the hardware: whoever has the map is asked */
+    }
+    out->hpa = (leaf.entry & EPT_FRAME) + (gpa - leaf.gpa);
+    out->level = leaf.level;
+    return MMU_OK;
+}
+
 /* Host address of an entry of a guest table. */
 static inline enum mmu_status entry_address(struct walk *w, uint64_t gpa, uint64_t *hpa)
 {
     struct nested n;
-    if (!w->s->ept) {
+    if (!w->s->ept && !w->s->map) {
         *hpa = gpa;
         return MMU_OK;
     }
-    enum mmu_status status = nested_walk(w, gpa, EPT_R | EPT_W, true, &n);
+    enum mmu_status status =
+        w->s->ept ? nested_walk(w, gpa, EPT_R | EPT_W, true, &n) : native_place(w, gpa, EPT_R | EPT_W, true, &n);
     *hpa = n.hpa;
     return status;
 }
@@ -311,6 +327,8 @@ static enum mmu_status walk_both(struct walk *w, uint64_t gva, enum cache_op op,
     w->r->gpa = (leaf & PTE_FRAME & ~mask) | (gva & mask);
     n.hpa = w->r->gpa;
     if (w->s->ept && (status = nested_walk(w, w->r->gpa, access, false, &n)) != MMU_OK)
+        return status;
+    if (unlikely(w->s->map) && (status = native_place(w, w->r->gpa, access, false, &n)) != MMU_OK)
         return status;
     /* The TLB holds the smaller of the two page sizes. */
     if (unlikely(n.level < *level)) {

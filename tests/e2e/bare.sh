@@ -104,16 +104,48 @@ for i in 1 2; do
 done
 cmp d1.qtr d2.qtr && cmp d1.stats d2.stats && cmp d1.out d2.out || die "two runs differ"
 
-# A trace of what ran replays to the same counters.
-for timing in functional block; do
-    "$QUIRE" exec -t $timing --record r.qtr --stats "$BUILD/workloads/bare/interrupts" cpus=1 >raw 2>e
+# On the machine itself: the same, without anybody to leave to, and without nested tables to walk.
+counter() { # counter NAME FILE
+    sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" "$2"
+}
+for p in $programs; do
+    same "$p" -t block --native
+done
+same pmemlog -t functional -m "$machine" --pmem 64MiB --native --check
+same interrupts -t window --native
+for n in "" --native; do
+    # shellcheck disable=SC2086
+    "$QUIRE" exec -t block $n --vcpus 4 --stats "$BUILD/workloads/bare/paging" >raw 2>"stats$n"
+done
+for k in hypervisor.exits hypervisor.ept_violations hypervisor.cpuid_exits; do
+    [ "$(counter $k stats--native)" -eq 0 ] && [ "$(counter $k stats)" -gt 0 ] || die "native: $k $(counter $k stats--native)"
+done
+[ "$(counter vm.exec.accesses stats--native)" -eq "$(counter vm.exec.accesses stats)" ] || die "native: other accesses"
+[ "$(counter time_ps stats--native)" -lt "$(counter time_ps stats)" ] || die "native: slower"
+# Four references a walk at most, but many more with nested tables.
+walks=$(counter cpu0.walks stats--native)
+refs=$(counter cpu0.walk_refs stats--native)
+[ "$refs" -le $((4 * walks)) ] && [ "$(counter cpu0.walk_refs stats)" -gt "$refs" ] || die "native: $refs references in $walks walks"
+
+# A trace of what ran replays to the same counters: accesses that fault and those to devices are not in it.
+replays() { # replays PROGRAM OPTION...
+    p=$1
+    shift
+    "$QUIRE" exec --record r.qtr --memory 256MiB --stats "$@" "$BUILD/workloads/bare/$p" >raw 2>e
     "$QUIRE" replay r.qtr >replay.json
     for k in accesses reads writes fetches; do
-        a=$(sed -n "s/.*\"vm.exec.$k\": \([0-9]*\).*/\1/p" e)
-        b=$(sed -n "s/.*\"vm.vm0.$k\": \([0-9]*\).*/\1/p" replay.json)
-        [ -n "$a" ] && [ "$a" = "$b" ] || die "$timing trace: $k $a, replayed $b"
+        a=$(counter vm.exec.$k e)
+        b=$(counter vm.vm0.$k replay.json)
+        [ -n "$a" ] && [ "$a" = "$b" ] || die "$p $* trace: $k $a, replayed $b"
     done
-done
+}
+replays interrupts -t functional
+replays interrupts -t block --native
+replays exceptions -t warm
+replays paging -t block
+replays user -t window
+replays smp -t block --vcpus 4
+replays selfmod -t functional --vcpus 4 --native
 
 # How it ends: its status is quire's; what cannot go on is told with registers and the function.
 code=0
@@ -159,7 +191,7 @@ bad() { # bad TEXT ARGUMENT...
     grep -q -- "$text" e || die "$*: $(cat e)"
 }
 hello=$BUILD/workloads/bare/hello
-for option in --native "--root /" "--env A=B" "--gdb 1234"; do
+for option in "--root /" "--env A=B" "--gdb 1234"; do
     # shellcheck disable=SC2086
     bad 'does not apply to a program for the bare machine' $option "$hello"
 done
