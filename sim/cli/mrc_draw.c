@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* quire mrc draw: pictures of the tables that quire mrc writes, by gnuplot. What a table is, its first line says. */
 #include "sim/base/outfile.h"
+#include "sim/base/types.h"
 #include "sim/cli/args.h"
 #include "sim/cli/mrc.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +35,7 @@ struct picture {
     bool band[MAX_TABLES]; /* the curve has errors; in its fifth or, after write-backs, sixth column */
     int error_column[MAX_TABLES];
     int n;
+    size_t n_regions; /* of a heat map */
     const char *const *path;
     const char *unit;
 };
@@ -51,28 +54,102 @@ static void legend_of(const char *path, char *name, size_t cap)
     }
 }
 
-/* Copies a table into gnuplot's data block $tN; only digits, dots and separators pass. */
+/* Numbers of regions, ascending and each once when sorted. */
+struct regions {
+    uint64_t *id;
+    size_t n, cap;
+};
+
+static int compare_ids(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static void regions_sort(struct regions *r)
+{
+    size_t kept = 0;
+    if (r->n)
+        qsort(r->id, r->n, sizeof *r->id, compare_ids);
+    for (size_t i = 0; i < r->n; i++)
+        if (kept == 0 || r->id[i] != r->id[kept - 1])
+            r->id[kept++] = r->id[i];
+    r->n = kept;
+}
+
+/* The next row below the heading: 1, 0 at the end, or -1 after fail(). Only digits, dots and commas pass. */
+static int next_row(FILE *f, const char *path, char *line, size_t size, unsigned *number, struct diag *d)
+{
+    while (fgets(line, (int)size, f)) {
+        line[strcspn(line, "\n")] = 0;
+        if (++*number == 1)
+            continue;
+        if (line[strspn(line, "0123456789.,")] || !*line)
+            return fail(d, "%s:%u: found '%.60s', expected numbers and commas", path, *number, line);
+        return 1;
+    }
+    return *number < 2 ? fail(d, "%s:%u: found no rows below the heading", path, *number) : 0;
+}
+
+/* window,region,accesses */
+static bool heat_row(const char *line, uint64_t *window, uint64_t *region, uint64_t *accesses)
+{
+    return sscanf(line, "%" SCNu64 ",%" SCNu64 ",%" SCNu64, window, region, accesses) == 3;
+}
+
+/* Sends a row; of a heat map with the rank of its region, for regions are drawn in order, without the gaps between
+ * them (and gnuplot's numbers do not tell large ones apart). */
+static int send_row(struct picture *p, const char *path, unsigned number, const char *line, const struct regions *r,
+                    struct diag *d)
+{
+    uint64_t window, region, accesses;
+    if (p->kind != TABLE_HEAT)
+        return fprintf(p->gp, "%s\n", line) < 0 ? fail(d, "gnuplot ended early") : 0;
+    if (!heat_row(line, &window, &region, &accesses))
+        return fail(d, "%s:%u: found '%.60s', expected three whole numbers", path, number, line);
+    const uint64_t *at = bsearch(&region, r->id, r->n, sizeof *r->id, compare_ids);
+    CHECK(at);
+    fprintf(p->gp, "%" PRIu64 ",%zu,%" PRIu64 "\n", window, (size_t)(at - r->id) + 1, accesses);
+    return 0;
+}
+
+/* All regions of a heat map. */
+static int read_regions(FILE *f, const char *path, struct regions *r, struct diag *d)
+{
+    char line[512];
+    unsigned number = 0;
+    int more;
+    uint64_t window, region, accesses;
+    while ((more = next_row(f, path, line, sizeof line, &number, d)) > 0) {
+        if (!heat_row(line, &window, &region, &accesses))
+            return fail(d, "%s:%u: found '%.60s', expected three whole numbers", path, number, line);
+        if (r->n == r->cap)
+            r->id = xrealloc(r->id, (r->cap = r->cap ? 2 * r->cap : 1024) * sizeof *r->id);
+        r->id[r->n++] = region;
+    }
+    regions_sort(r);
+    rewind(f);
+    return more;
+}
+
+/* Copies a table into gnuplot's data block $tN. */
 static int send_table(struct picture *p, int i, struct diag *d)
 {
     char line[512];
     unsigned number = 0;
+    struct regions r = {0};
     FILE *f = fopen(p->path[i], "re");
     if (!f)
         return fail(d, "%s: cannot open: %s", p->path[i], strerror(errno));
-    int rc = 0;
+    int rc = p->kind == TABLE_HEAT ? read_regions(f, p->path[i], &r, d) : 0, more = 1;
     fprintf(p->gp, "$t%d << EOD\n", i);
-    while (rc == 0 && fgets(line, sizeof line, f)) {
-        line[strcspn(line, "\n")] = 0;
-        if (++number == 1)
-            continue;
-        if (line[strspn(line, "0123456789.,")] || !*line)
-            rc = fail(d, "%s:%u: found '%.60s', expected numbers and commas", p->path[i], number, line);
-        else
-            fprintf(p->gp, "%s\n", line);
-    }
+    while (rc == 0 && (more = next_row(f, p->path[i], line, sizeof line, &number, d)) > 0)
+        rc = send_row(p, p->path[i], number, line, &r, d);
     fclose(f);
     fputs("EOD\n", p->gp);
-    return rc == 0 && number < 2 ? fail(d, "%s:%u: found no rows below the heading", p->path[i], number) : rc;
+    p->n_regions = r.n;
+    free(r.id);
+    return rc ? rc : more;
 }
 
 /* Which table it is, from its first line. */
@@ -104,7 +181,7 @@ static void send_curves(const struct picture *p)
 {
     fprintf(p->gp,
             "set logscale x\nset xlabel 'cache size (%s)'\nset ylabel 'miss ratio'\nset yrange [0:1]\n"
-            "set key above left horizontal maxcols 2 samplen 2\n",
+            "set key above left horizontal Left reverse maxcols 2 samplen 2\n",
             p->unit);
     if (p->n == 1)
         fputs("unset key\n", p->gp);
@@ -124,25 +201,20 @@ static void send_wss(const struct picture *p)
 {
     fprintf(p->gp,
             "set xlabel 'window'\nset ylabel 'distinct (%s)'\nset yrange [0:*]\n"
-            "set key above left horizontal samplen 2\n"
+            "set key above left horizontal Left reverse samplen 2\n"
             "plot $t0 u 1:3 w steps ls 1 title 'touched', $t0 u 1:4 w steps ls 2 title 'written'\n",
             p->unit);
 }
 
-/* Regions are drawn in order without the gaps between them: the rank of a region is counted by gnuplot itself. */
 static void send_heat(const struct picture *p)
 {
-    fputs("set table $ranks\nplot $t0 u 2:(0) smooth unique\nunset table\n"
-          "array R[1000000]\nn = 0\n"
-          "stats $ranks u (n = n + 1, R[n] = $1, 0) nooutput\n"
-          "find(v, a, b) = a >= b ? a : (m = (a + b) / 2, R[m] < v ? find(v, m + 1, b) : find(v, a, m))\n"
-          "set xlabel 'window'\nset ylabel 'touched region (in order of address)'\nset cblabel 'accesses'\nset rmargin "
-          "at screen 0.76\n"
-          "set logscale cb\nset yrange [0.5:n+0.5]\nset autoscale xfix\nunset key\n"
-          "set palette defined (0 '#f7fbff', 0.3 '#9ecae1', 0.6 '#3182bd', 1 '#08306b')\n"
-          "set style fill solid noborder\n"
-          "plot $t0 u 1:(find($2, 1, n)):(0.5):(0.5):3 w boxxyerror lc palette\n",
-          p->gp);
+    fprintf(p->gp,
+            "set xlabel 'window'\nset ylabel 'touched region (in order of address)'\nset cblabel 'accesses'\n"
+            "set rmargin at screen 0.76\nset logscale cb\nset yrange [0.5:%zu+0.5]\nset autoscale xfix\nunset key\n"
+            "set palette defined (0 '#c6dbef', 0.3 '#85bcdb', 0.6 '#3182bd', 1 '#08306b')\n"
+            "set style fill solid noborder\n"
+            "plot $t0 u 1:2:(0.5):(0.5):3 w boxxyerror lc palette\n",
+            p->n_regions);
 }
 
 /* One line a node: the rows of the others are left out by their number. */
@@ -150,7 +222,7 @@ static void send_nodes(const struct picture *p)
 {
     fprintf(p->gp,
             "set logscale x\nset xlabel 'memory of the node (%s)'\nset ylabel 'miss ratio'\nset yrange [0:1]\n"
-            "set key above left horizontal maxcols 4 samplen 2\n"
+            "set key above left horizontal Left reverse maxcols 4 samplen 2\n"
             "stats $t0 u 1 nooutput\nnodes = int(STATS_max)\nset datafile missing NaN\n"
             "plot for [k=0:nodes] $t0 u 2:($1 == k ? $5 : NaN) w lines ls (k %% 8 + 1) title sprintf('node %%d', k)\n",
             p->unit);
@@ -158,16 +230,18 @@ static void send_nodes(const struct picture *p)
 
 static void send_style(const struct picture *p, const char *out, bool svg)
 {
-    static const char *const colors[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                         "#56b4e9", "#e69f00", "#000000", "#999999"};
+    /* Dashes let a curve be seen below another that is the same. */
+    static const char *const lines[] = {
+        "'#0072b2'",          "'#d55e00' dt (12,4)", "'#009e73' dt (4,3)", "'#cc79a7' dt (12,3,3,3)",
+        "'#000000' dt (2,2)", "'#e69f00'",           "'#56b4e9' dt (8,3)", "'#999999' dt (3,3)"};
     if (svg)
-        fputs("set terminal svg size 340,240 font 'Helvetica,9' background 'white'\n", p->gp);
+        fputs("set terminal svg size 340,240 font 'DejaVu Sans,8' background 'white'\n", p->gp);
     else
-        fputs("set terminal pngcairo size 1020,720 font 'Helvetica,9' fontscale 2.6 linewidth 2.6\n", p->gp);
+        fputs("set terminal pngcairo size 1020,720 font 'DejaVu Sans,8' fontscale 2.4 linewidth 2.6\n", p->gp);
     fprintf(p->gp,
             "set output '%s'\nset datafile separator ','\nset border 3 lw 0.6\nset tics nomirror out scale 0.6\n", out);
     for (int i = 0; i < 8; i++)
-        fprintf(p->gp, "set style line %d lc rgb '%s' lw 1.6\n", i + 1, colors[i]);
+        fprintf(p->gp, "set style line %d lc rgb %s lw 1.6\n", i + 1, lines[i]);
 }
 
 /* Starts gnuplot with a pipe to its input and nothing on its output. */

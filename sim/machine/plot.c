@@ -107,27 +107,6 @@ int plot_check(const struct study *s, struct diag *d)
     return rc;
 }
 
-/* ---- labels ------------------------------------------------------------------------------------------------------ */
-/* The last word of a key, and how it is written on an axis; NULL: no word of its own, no unit. */
-static const char *const units[][2] = {
-    {"ps", "ps"},       {"ns", "ns"},         {"us", "µs"},     {"ms", "ms"},   {"s", "s"},
-    {"bytes", "bytes"}, {"kib", "KiB"},       {"mib", "MiB"},   {"gib", "GiB"}, {"pages", "pages"},
-    {"lines", "lines"}, {"cycles", "cycles"}, {"percent", "%"}, {"hz", "Hz"},   {"accesses", "accesses"},
-};
-
-char *plot_key_label(const char *key)
-{
-    const char *dot = strrchr(key, '.'), *leaf = dot ? dot + 1 : key, *last = strrchr(leaf, '_'), *unit = NULL;
-    for (size_t i = 0; i < N_ELEMS(units); i++)
-        if (strcmp(last ? last + 1 : leaf, units[i][0]) == 0)
-            unit = units[i][1];
-    char *label = last && unit ? xasprintf("%.*s (%s)", (int)(last - leaf), leaf, unit) : xstrdup(leaf);
-    for (char *p = label; *p; p++)
-        if (*p == '_')
-            *p = ' ';
-    return label;
-}
-
 /* ---- collecting -------------------------------------------------------------------------------------------------- */
 struct collector {
     const struct plot *p;
@@ -225,10 +204,13 @@ static void line_name(const struct collector *c, const struct grid_row *r, const
     buf[0] = 0;
     for (uint32_t i = 0; i < c->p->group->n && len < size; i++) {
         int a = grid_axis(c->g, c->p->group->item[i]);
-        if (a >= 0)
-            len += (size_t)snprintf(buf + len, size - len, "%s%s%s%s", len ? ", " : "",
-                                    is_bare_number(r->label[a]) ? c->g->axis[a] : "",
-                                    is_bare_number(r->label[a]) ? " " : "", r->label[a]);
+        if (a < 0)
+            continue;
+        char *value = plot_value_label(r->label[a]);
+        bool bare = is_bare_number(value);
+        len += (size_t)snprintf(buf + len, size - len, "%s%s%s%s", len ? ", " : "", bare ? c->g->axis[a] : "",
+                                bare ? " " : "", value);
+        free(value);
     }
     if (*extra && len < size)
         snprintf(buf + len, size - len, "%s%s", len ? ", " : "", extra);
@@ -281,7 +263,7 @@ static int collect_results(struct collector *c, struct diag *d)
     data->tick = xcalloc(data->n_ticks + 1, sizeof *data->tick);
     data->tick_at = xcalloc(data->n_ticks + 1, sizeof *data->tick_at);
     for (uint32_t v = 0; v < data->n_ticks; v++) {
-        data->tick[v] = xstrdup(a->label[v]);
+        data->tick[v] = plot_value_label(a->label[v]);
         data->tick_at[v] = v;
         if (is_numeric && c->p->kind != PLOT_BARS)
             grid_number(a->label[v], &data->tick_at[v]);
@@ -422,6 +404,37 @@ static void simplify_names(struct plot_data *data)
     }
 }
 
+/* The key of a sweep of one, the name of a sweep over several. */
+static char *x_label(const struct plot *p, const struct study *s)
+{
+    if (*p->xlabel || *p->against)
+        return *p->xlabel ? xstrdup(p->xlabel) : plot_key_label(p->against);
+    const struct axis *a = &s->axis[study_axis(s, p->x)];
+    return plot_key_label(a->n_keys > 1 ? a->name : a->key[0]);
+}
+
+/* Picoseconds are what results hold, not what people read: an axis that is not labelled by hand gets the unit that
+ * suits its largest number. Returns the label. */
+static char *scale_times(const struct plot *p, struct plot_data *data)
+{
+    double largest = 0, unit_ps;
+    bool is_time = !*p->ymax && (!*p->ymin || strcmp(p->ymin, "0") == 0);
+    for (uint32_t i = 0; i < p->y->n; i++)
+        is_time &= plot_key_is_ps(p->y->item[i]);
+    if (!is_time || *p->series)
+        return plot_key_label(*p->series ? p->series : p->y->item[0]);
+    for (uint32_t i = 0; i < data->n; i++)
+        for (uint32_t k = 0; k < data->line[i].n; k++)
+            largest = fmax(largest, data->line[i].point[k].high);
+    char *label = plot_time_label(p->y->item[0], largest, &unit_ps);
+    for (uint32_t i = 0; i < data->n; i++)
+        for (uint32_t k = 0; k < data->line[i].n; k++) {
+            struct plot_point *pt = &data->line[i].point[k];
+            *pt = (struct plot_point){pt->x, pt->mid / unit_ps, pt->low / unit_ps, pt->high / unit_ps};
+        }
+    return label;
+}
+
 int plot_collect(const struct plot *p, const struct study *s, const struct grid *g, const char *out,
                  struct plot_data *data, struct diag *d)
 {
@@ -444,11 +457,9 @@ int plot_collect(const struct plot *p, const struct study *s, const struct grid 
     simplify_names(data);
     if (*p->xlabel || !data->xlabel) {
         free(data->xlabel);
-        data->xlabel = *p->xlabel    ? xstrdup(p->xlabel)
-                       : *p->against ? plot_key_label(p->against)
-                                     : plot_key_label(s->axis[study_axis(s, p->x)].key[0]);
+        data->xlabel = x_label(p, s);
     }
-    data->ylabel = *p->ylabel ? xstrdup(p->ylabel) : plot_key_label(*p->series ? p->series : p->y->item[0]);
+    data->ylabel = *p->ylabel ? xstrdup(p->ylabel) : scale_times(p, data);
     return 0;
 }
 

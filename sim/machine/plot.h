@@ -52,5 +52,12 @@ void plot_data_free(struct plot_data *data);
 
 /* "vm.log.flush_p99_ns" as an axis label, "flush p99 (ns)". The caller frees. */
 char *plot_key_label(const char *key);
+/* Whether a key's unit is the picosecond. */
+bool plot_key_is_ps(const char *key);
+/* The label of such a key in the largest unit of which largest_ps has at least one; *unit_ps is that unit. The caller
+ * frees. */
+char *plot_time_label(const char *key, double largest_ps, double *unit_ps);
+/* The value of a sweep as people write it: "50us" is "50 µs", what is no number with a unit stays. The caller frees. */
+char *plot_value_label(const char *value);
 
 #endif

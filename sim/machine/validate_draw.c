@@ -27,7 +27,7 @@ static const struct picture {
     {"persist-size", "size (bytes)", "latency (ns)", true, true},
     {"flush-bandwidth", "bytes between fences", "bandwidth, six modules (GB/s)", true, false},
     {"fence-interval", "bytes between fences", "bandwidth, one module (GB/s)", true, false},
-    {"pmem-tail", "hot region (bytes)", "99.999 % write latency (us)", true, true},
+    {"pmem-tail", "hot region (bytes)", "99.999 % write latency (µs)", true, true},
 };
 
 /* ---- published tables ---- */

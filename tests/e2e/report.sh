@@ -30,6 +30,7 @@ sweep "seed" { key = "seed" values = {"1", "2", "3"} }
 expect "range" { of = "hypervisor.hint_faults" min = "600" max = "600" }
 plot "lines" { x = "controllers" y = {"vm.log.flush_p50_ns", "vm.log.flush_p99_ns"} ymin = "0" caption = "two keys" }
 plot "bars" { x = "controllers" y = {"vm.log.flush_p50_ns"} kind = "bars" ymin = "0" }
+plot "time" { x = "controllers" y = {"time_ps"} ymin = "0" }
 END
 
 want 0 "$QUIRE" run "$tmp/small.conf" --out "$tmp/a" -j 2
@@ -43,6 +44,7 @@ for f in lines bars; do
     grep -q 'controllers' "$tmp/page/$f.svg" || die "$f.svg has no label below"
 done
 grep -q 'flush p99 (ns)' "$tmp/page/lines.svg" || die "lines.svg has no legend"
+grep -q 'time (µs)' "$tmp/page/time.svg" || die "time.svg shows picoseconds"
 grep -q '&lt;sooner&gt; &amp; more' "$tmp/page/index.html" || die "the claim is not on the page"
 grep -q 'class="true"' "$tmp/page/index.html" || die "no verdict on the page"
 grep -q 'data:image/svg' "$tmp/page/index.html" || die "no picture on the page"

@@ -110,6 +110,12 @@ if command -v gnuplot >/dev/null; then
         "$QUIRE" mrc draw "$tmp/$table.csv" -o "$tmp/$table.svg" && grep -q "</svg>" "$tmp/$table.svg"
         check "a picture of $table.csv" $?
     done
+    # Large numbers of regions that are near to each other are rows of their own.
+    printf 'window,region,accesses\n0,67108944,10\n0,67108945,20\n1,67108946,30\n' >"$tmp/near.csv"
+    # (What stands at x = 263.55 is the scale of colours.)
+    "$QUIRE" mrc draw "$tmp/near.csv" -o "$tmp/near.svg" &&
+        [ "$(grep "<polygon fill" "$tmp/near.svg" | grep -v "points = '263.55" | sed "s/.*points = '[0-9.]*,\([0-9]*\).*/\1/" | sort -u | wc -l)" -eq 3 ]
+    check "a heat map with a row a region" $?
 fi
 (PATH=$tmp && export PATH && exec "$QUIRE" mrc draw "$tmp/m.csv" -o "$tmp/x.svg") 2>"$tmp/err"
 [ $? -eq 2 ] && grep -q "gnuplot not found (Debian package" "$tmp/err" && [ ! -e "$tmp/x.svg" ]
