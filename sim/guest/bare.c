@@ -53,8 +53,6 @@ static int check(const struct exec_conf *conf, const struct vm_setup *setup, str
         return refuse(conf, "`root`", d);
     if (conf->env[0])
         return refuse(conf, "`env`", d);
-    if (conf->gdb[0])
-        return refuse(conf, "`gdb`", d);
     if (setup->n_vcpus > BARE_MAX_CPUS)
         return fail(d, "%s: found %u vCPUs, expected at most %u", conf->program, setup->n_vcpus, BARE_MAX_CPUS);
     return 0;
@@ -318,19 +316,55 @@ int bare_translate(const struct exec_cpu *c, uint64_t gva, uint64_t *gpa)
     return 0;
 }
 
-uint64_t bare_peek(struct exec_cpu *c, uint64_t gva, void *buf, uint64_t n)
+/* Host-physical address behind gpa; -1: no memory has been given there. */
+static int host_address(const struct exec_cpu *c, uint64_t gpa, uint64_t *hpa)
+{
+    struct ept_leaf leaf;
+    if (!ept_find(&c->x->vm->ept, gpa, &leaf))
+        return -1;
+    *hpa = (leaf.entry & EPT_FRAME) + (gpa & ((1ull << LEVEL_SHIFT(leaf.level)) - 1));
+    return 0;
+}
+
+/* One of to and from is NULL. */
+static uint64_t copy(struct exec_cpu *c, uint64_t at, bool is_physical, void *to, const void *from, uint64_t n)
 {
     uint64_t done = 0;
-    while (done < n) {
-        uint64_t at = gva + done, part = min_u64(n - done, PAGE_BYTES - (at & (PAGE_BYTES - 1))), gpa;
-        struct ept_leaf leaf;
-        if (bare_translate(c, at, &gpa) || !ept_find(&c->x->vm->ept, gpa, &leaf))
+    for (uint64_t part; done < n; done += part) {
+        uint64_t gpa = at + done, hpa;
+        part = min_u64(n - done, PAGE_BYTES - (gpa & (PAGE_BYTES - 1)));
+        if ((!is_physical && bare_translate(c, gpa, &gpa)) || host_address(c, gpa, &hpa))
             break;
-        uint64_t hpa = (leaf.entry & EPT_FRAME) + (gpa & ((1ull << LEVEL_SHIFT(leaf.level)) - 1));
-        frame_read(c->x->hv->mem, hpa, (uint8_t *)buf + done, part);
-        done += part;
+        if (to) {
+            frame_read(c->x->hv->mem, hpa, (uint8_t *)to + done, part);
+        } else {
+            frame_write(c->x->hv->mem, hpa, (const uint8_t *)from + done, part);
+            x86_code_written(c->x->code, hpa, part);
+        }
     }
     return done;
+}
+
+uint64_t bare_peek(struct exec_cpu *c, uint64_t gva, void *buf, uint64_t n)
+{
+    return copy(c, gva, false, buf, NULL, n);
+}
+
+uint64_t bare_peek_physical(struct exec_cpu *c, uint64_t gpa, void *buf, uint64_t n)
+{
+    return copy(c, gpa, true, buf, NULL, n);
+}
+
+uint64_t bare_poke(struct exec_cpu *c, uint64_t at, bool is_physical, const void *bytes, uint64_t n)
+{
+    return copy(c, at, is_physical, NULL, bytes, n);
+}
+
+const char *bare_what(const struct exec_cpu *c)
+{
+    static const char *const names[] = {
+        [BARE_RUNS] = "runs", [BARE_HALTS] = "halts", [BARE_WAITS_START] = "waits for its start-up"};
+    return names[bare_cpu_of(c)->state];
 }
 
 const struct elf_symbol *bare_symbol(const struct exec_cpu *c, uint64_t address, uint64_t *offset)

@@ -46,6 +46,11 @@ extern const struct x86_bus bare_bus;
 
 /* For looking without touching: exec_peek() and exec_name_of() of such a VM. */
 uint64_t bare_peek(struct exec_cpu *c, uint64_t gva, void *buf, uint64_t n);
+uint64_t bare_peek_physical(struct exec_cpu *c, uint64_t gpa, void *buf, uint64_t n);
+/* Writes past all rights, also code. Bytes written: what has no memory yet ends it. */
+uint64_t bare_poke(struct exec_cpu *c, uint64_t at, bool is_physical, const void *bytes, uint64_t n);
+/* What the vCPU does, in words. */
+const char *bare_what(const struct exec_cpu *c);
 const struct elf_symbol *bare_symbol(const struct exec_cpu *c, uint64_t address, uint64_t *offset);
 /* The processor neither runs nor could at once: it waits for an interrupt, or to be started. */
 bool bare_is_idle(const struct exec_cpu *c);

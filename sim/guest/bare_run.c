@@ -2,6 +2,7 @@
 /* vCPUs of a bare machine: running, halting, being started, interrupts between them, how it ends. */
 #include "sim/guest/bare_int.h"
 #include "sim/guest/exec_debug.h"
+#include "sim/guest/exec_gdb.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -195,7 +196,8 @@ static void report(struct exec_cpu *c, const char *why)
     bare_flush_console(c->x->bare);
     exec_name_of(c, s->rip, name, sizeof name);
     fprintf(stderr, "quire: %s: vCPU %u: %s, at %04x:%llx%s%s%s\n", c->x->bare->image->path, c->v->index, why,
-            s->seg[X86_CS].selector, (unsigned long long)s->rip, *name ? " (" : "", name, *name ? ")" : "");
+            s->seg[X86_CS].selector, (unsigned long long)(s->rip - s->seg[X86_CS].base), *name ? " (" : "", name,
+            *name ? ")" : "");
     for (uint32_t i = 0; i < N_ELEMS(regs); i++)
         fprintf(stderr, "  %-3s %016llx%s", regs[i], (unsigned long long)s->gpr[i], i % 4 == 3 ? "\n" : "");
     fprintf(stderr, "  rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx\n",
@@ -282,6 +284,12 @@ static int step(struct exec_cpu *c, ps_t until_ps, struct diag *d)
         allowed = allowed ? min_u64(allowed, stride) : stride;
         exec_debug_runs(x->debug, c);
     }
+    if (x->gdb) {
+        uint64_t stride = exec_gdb_runs(x->gdb, c);
+        allowed = !allowed || (stride && stride < allowed) ? stride : allowed;
+        if (x->is_over)
+            return 0;
+    }
     allowed = pace_runs(x->pace, c, allowed, &until_ps);
     exec_follow(c);
     enum x86_stop stop = x86_run(&c->x86, allowed, until_ps);
@@ -289,6 +297,8 @@ static int step(struct exec_cpu *c, ps_t until_ps, struct diag *d)
     exec_count_warm(c);
     if (x->debug)
         exec_debug_ran(x->debug, c);
+    if (x->gdb)
+        exec_gdb_ran(x->gdb, c, stop);
     return stopped(c, stop, d);
 }
 

@@ -111,8 +111,8 @@ uint64_t exec_debug_stride(const struct exec_debug *g)
 #define CODE_LONG (1u << 13)
 #define CODE_BIG  (1u << 14)
 
-/* How the code at CS is to be read, and where it begins. */
-static uint64_t set_mode(struct exec_debug *g, const struct exec_cpu *c)
+/* How the code at CS is to be read. */
+static void set_mode(struct exec_debug *g, const struct exec_cpu *c)
 {
     const struct x86_segment *cs = &c->x86.state.seg[X86_CS];
     bool is_long = !c->x86.is_system || (c->x86.state.efer & X86_EFER_LMA && cs->attributes & CODE_LONG);
@@ -124,22 +124,21 @@ static uint64_t set_mode(struct exec_debug *g, const struct exec_cpu *c)
                      is_long  ? ZYDIS_STACK_WIDTH_64
                      : is_big ? ZYDIS_STACK_WIDTH_32
                               : ZYDIS_STACK_WIDTH_16);
-    return is_long ? 0 : cs->base;
 }
 
 static void print_instruction(struct exec_debug *g, struct exec_cpu *c)
 {
     const struct x86_state *s = &c->x86.state;
-    uint64_t base = set_mode(g, c);
+    set_mode(g, c);
     uint8_t bytes[15];
     char text[128] = "?", name[128];
     ZydisDecodedInstruction in;
     ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
-    uint64_t n = exec_peek(c, base + s->rip, bytes, sizeof bytes);
+    uint64_t n = exec_peek(c, s->rip, bytes, sizeof bytes);
     if (n && ZYAN_SUCCESS(ZydisDecoderDecodeFull(&g->decoder, bytes, n, &in, operand)))
         ZydisFormatterFormatInstruction(&g->formatter, &in, operand, in.operand_count_visible, text, sizeof text,
                                         s->rip, NULL);
-    exec_name_of(c, base + s->rip, name, sizeof name);
+    exec_name_of(c, s->rip, name, sizeof name);
     fprintf(g->trace, "%u %u %016llx %-24s %-40s", c->v->index, c->thread ? c->thread->tid : 0,
             (unsigned long long)s->rip, name, text);
 }

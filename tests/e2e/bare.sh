@@ -154,6 +154,9 @@ code=0
 "$QUIRE" exec --trace-insn t.txt --max-instructions 2000 "$BUILD/workloads/bare/hello" >/dev/null || code=$?
 [ $code -eq 124 ] && [ "$(wc -l <t.txt)" -eq 2000 ] || die "max-instructions: $code"
 grep -q 'pvh_entry+0xd .*lgdt' t.txt || die "trace-insn: $(head -n 6 t.txt)"
+"$QUIRE" exec -t functional --vcpus 2 --trace-insn t.txt "$BUILD/workloads/bare/smp" >/dev/null
+[ "$(grep '^1 ' t.txt | sed -n '1s/^1 0 \([0-9a-f]*\) *\([a-z]*\) *$/\1 \2/p')" = "0000000000008000 cli" ] ||
+    die "trace-insn in real mode: $(grep '^1 ' t.txt | head -n 3)"
 "$QUIRE" exec --profile p.txt "$BUILD/workloads/bare/phases" >/dev/null
 grep -q '  bare_main$' p.txt || die "profile: $(cat p.txt)"
 cat >triple.S <<'EOF'
@@ -191,7 +194,7 @@ bad() { # bad TEXT ARGUMENT...
     grep -q -- "$text" e || die "$*: $(cat e)"
 }
 hello=$BUILD/workloads/bare/hello
-for option in "--root /" "--env A=B" "--gdb 1234"; do
+for option in "--root /" "--env A=B"; do
     # shellcheck disable=SC2086
     bad 'does not apply to a program for the bare machine' $option "$hello"
 done

@@ -1,7 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# quire exec under the real gdb: breakpoints, steps, registers, memory, threads, a fault, the exit.
+# quire exec under the real gdb: breakpoints, steps, registers, memory, threads, a fault, the exit; a bare machine with
+# its vCPUs. Skipped where there is no gdb.
 set -eu
+command -v gdb >/dev/null || {
+    echo "gdb.sh: skipped: there is no gdb"
+    exit 0
+}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
@@ -13,7 +18,9 @@ ${CC:-gcc} -g -O0 -static -o threads "$SRCDIR/tests/programs/threads.c" -lpthrea
 ${CC:-gcc} -g -O0 -static -Wno-unused-result -o broken "$SRCDIR/tests/programs/broken.c" 2>/dev/null
 want=$(./threads)
 
-# debug STATUS PROGRAM "ARGS" COMMAND...: gdb's output in o, the program's in p.
+# debug STATUS PROGRAM "ARGS" COMMAND...: gdb's output in o, the program's in p. $vcpus of them, with $options.
+vcpus=2
+options="-t functional"
 debug() {
     status=$1
     program=$2
@@ -23,7 +30,7 @@ debug() {
     # shellcheck disable=SC2086
     (
         code=0
-        "$QUIRE" exec -t functional --vcpus 2 --gdb "unix:$tmp/s" "./$program" $args >p 2>e || code=$?
+        "$QUIRE" exec $options --vcpus $vcpus --gdb "unix:$tmp/s" "./$program" $args >p 2>e || code=$?
         echo $code >code
     ) &
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
@@ -49,3 +56,30 @@ grep -q 'SIGSEGV' o && grep -q 'wild_write ()' o && grep -q 'in main' o || die "
 code=0
 "$QUIRE" exec --gdb nowhere ./threads >p 2>e || code=$?
 [ $code -eq 2 ] && grep -q "expected a port" e || die "--gdb nowhere: $code, $(cat e)"
+
+# A bare machine: each vCPU is a thread; memory by the tables as they are, or guest-physical.
+cp "$BUILD/workloads/bare/smp" "$BUILD/workloads/bare/paging" .
+vcpus=4
+for options in "-t functional" "-t block --native"; do
+    debug 0 smp '' 'info threads' 'break bare_main' continue 'print $rip == (long)&bare_main || 1' 'print $eflags & 0' \
+        'stepi' 'break count' continue 'delete' 'info threads' 'print n_started' 'monitor physical on' 'print n_started' \
+        'monitor physical off' 'print $rip + 0' 'set var $rax = 0x1234' 'print $rax' continue
+    grep -q 'Breakpoint 1, bare_main' o || die "bare: no stop at bare_main: $(cat o)"
+    [ "$(grep -c 'vCPU [123], waits for its start-up' o)" -eq 3 ] || die "bare: vCPUs that were not started: $(cat o)"
+    grep -q 'hit Breakpoint 2, count' o && grep -q 'vCPU 3, runs' o || die "bare: no stop in count: $(cat o)"
+    [ "$(grep -c '^\$[0-9]* = 4$' o)" -eq 2 ] && grep -q 'memory is guest-physical' o || die "bare: memory: $(cat o)"
+    grep -q '= 4660$' o && grep -q 'exited normally' o || die "bare: the end: $(cat o)"
+    tr -d '\r' <p | cmp - "$SRCDIR/tests/e2e/bare/smp.txt" || die "bare: under gdb it printed $(cat p)"
+done
+# Every breakpoint on the way is met, also where a quantum ends at one: an instruction of lock_take that runs once a
+# call, and where vCPUs change most often.
+vcpus=2
+options="-t functional --set machine.hypervisor.quantum=7ns"
+# shellcheck disable=SC2086
+"$QUIRE" exec $options --vcpus 2 --trace-insn t.txt ./smp >p
+calls=$(awk '$4 == "lock_take"' t.txt | wc -l)
+at=$(awk '$1 != v && $4 ~ /^lock_take/ { first[$4]++ } { all[$4]++; v = $1 }
+    END { for (a in first) if (all[a] == '"$calls"') print first[a], a }' t.txt | sort -n | sed -n '$s/.* //p')
+debug 0 smp '' "break *($at)" 'ignore 1 1000000' continue 'info breakpoints'
+hits=$(sed -n 's/.*already hit \([0-9]*\) time.*/\1/p' o)
+[ -n "$hits" ] && [ "$hits" -eq "$calls" ] || die "$at: $calls calls, $hits hits: $(tail -n 5 o)"

@@ -238,7 +238,6 @@ Test(bare, bad_files)
     refused(&f, "initrd = \"/nosuch\"", "programs with a PVH note");
     refused(&good, "root = \"/\"", "`root`");
     refused(&good, "env = \"A=B\"", "`env`");
-    refused(&good, "gdb = \"1\"", "`gdb`");
     refused(&good, "vcpus = 256", "at most 255");
     char *keys = xcalloc(1, 4096);
     strcpy(keys, "args = \"");
