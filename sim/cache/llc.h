@@ -38,9 +38,9 @@ static inline struct snoop_bucket *snoop_bucket(const struct snoop_filter *f, ui
 /* Both sets of a miss are asked for at once, so that the host waits for memory once. */
 static inline void llc_prefetch(const struct caches *c, uint32_t socket, uint64_t line)
 {
-    __builtin_prefetch(llc_set(&c->llc[socket], line), 1);
+    host_prefetch(llc_set(&c->llc[socket], line));
     if (c->snoop[socket].bucket)
-        __builtin_prefetch(snoop_bucket(&c->snoop[socket], line), 1);
+        host_prefetch(snoop_bucket(&c->snoop[socket], line));
 }
 
 /* One core, defined in cache.c. */

@@ -36,7 +36,8 @@ struct vm_conf {
 };
 extern const struct conf_key vm_keys[];
 
-#define PLAYER_BATCH 4096u
+#define PLAYER_BATCH  4096u
+#define PLAYER_SIGHTS 16u /* looks under way, by number of the record */
 
 /* Where records come from. Fills out; number, 0 at the end, -1 error. */
 typedef int source_fn(void *state, struct trace_rec *out, uint32_t max, struct diag *d);
@@ -52,6 +53,10 @@ struct player {
     uint64_t n_fetched;       /* records taken from the source so far */
     uint64_t ignored_records; /* kinds that a memory system has nothing to do with: block and object requests, marks */
     struct trace_rec rec[PLAYER_BATCH];
+    /* The host's look ahead at records to come; pays where most of them miss the simulated caches. */
+    bool looks_ahead;
+    uint64_t l2_misses; /* of the vCPU's core when the batch began */
+    struct mmu_sight sight[PLAYER_SIGHTS];
 };
 
 /* One VM's kernel. */

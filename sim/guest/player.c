@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* A look costs about as much as it gains where one access in so many misses the L2. */
+#define LOOK_WHERE_ONE_IN 4u
+
 /* Fetches the next batch. */
 static int refill(struct vcpu *v, struct player *p, struct diag *d)
 {
@@ -25,6 +28,10 @@ static int refill(struct vcpu *v, struct player *p, struct diag *d)
             p->n = kept;
         }
     } while (p->n == 0);
+    const struct core_cache_stats *c = &v->vm->hv->caches->core[v->cpu].stats;
+    p->looks_ahead = (c->l2_misses - p->l2_misses) * LOOK_WHERE_ONE_IN >= p->n;
+    p->l2_misses = c->l2_misses;
+    memset(p->sight, 0, sizeof p->sight);
     return 0;
 }
 
@@ -106,6 +113,28 @@ static bool counts_instructions(uint8_t kind)
     return kind <= TRACE_FLUSH_HINT || kind == TRACE_SPACE;
 }
 
+/* ---- looking ahead ---- */
+
+/* Records between a step of a look and the access: each step has that long to reach the host's caches. */
+#define AHEAD_TABLE  12u
+#define AHEAD_NESTED 8u
+#define AHEAD_DATA   4u
+
+static void look(struct vcpu *v, struct player *p, uint32_t at, uint32_t ahead)
+{
+    const struct mmu *m = &vcpu_cpu(v)->mmu;
+    uint32_t i = at + ahead;
+    if (i >= p->n)
+        return;
+    struct mmu_sight *f = &p->sight[i % PLAYER_SIGHTS];
+    if (ahead != AHEAD_TABLE)
+        mmu_foresee_on(m, &v->space, f);
+    else if (p->rec[i].kind <= TRACE_MODIFY)
+        mmu_foresee(m, &v->space, p->rec[i].addr & ((1ull << LEVEL_SHIFT(v->space.levels)) - 1), f);
+    else
+        f->state = SIGHT_DONE;
+}
+
 int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
 {
     struct player *p = v->guest;
@@ -119,6 +148,11 @@ int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
                 return -1;
             if (v->is_done)
                 return 0;
+        }
+        if (p->looks_ahead) {
+            look(v, p, p->at, AHEAD_TABLE);
+            look(v, p, p->at, AHEAD_NESTED);
+            look(v, p, p->at, AHEAD_DATA);
         }
         const struct trace_rec *r = &p->rec[p->at++];
         if (counts_instructions(r->kind))

@@ -142,7 +142,7 @@ static inline void frame_foresee64(const struct mem *m, uint64_t hpa)
 {
     uint64_t c = frame_at(m, hpa >> PAGE_SHIFT)->content;
     if (likely((c & 7) == CONTENT_BYTES))
-        __builtin_prefetch((const char *)(uintptr_t)(c & ~7ull) + (hpa & (PAGE_BYTES - 1)));
+        host_prefetch((const char *)(uintptr_t)(c & ~7ull) + (hpa & (PAGE_BYTES - 1)));
 }
 void frame_store64(struct mem *m, uint64_t hpa, uint64_t value);
 /* Any bytes within one frame. */

@@ -174,6 +174,22 @@ static inline enum mmu_status mmu_translate(struct mmu *m, const struct mmu_spac
     return mmu_translate_slow(m, s, gva, op, t, r);
 }
 
+/* What the simulated machine does next is often known (a trace), and then the host need not wait for its own memory:
+ * its caches are asked early for what the walk of a future access and its cache miss will look at. Nothing simulated is
+ * read or changed but tags and tables; a wrong guess costs host time only.
+ *
+ * A look goes by steps, each behind what the host has to fetch before: mmu_foresee() asks for the entry of the guest's
+ * last table (or, where the TLB or a large page says the address, for the data's), mmu_foresee_on() goes on from it,
+ * and once more where the nested pages are small. */
+enum mmu_sight_state { SIGHT_DONE, SIGHT_ENTRY, SIGHT_NESTED_ENTRY };
+struct mmu_sight {
+    uint64_t gva, gpa;
+    uint64_t at; /* host-physical address of what was asked for last: an entry, in the end the data; 0: nothing */
+    enum mmu_sight_state state;
+};
+void mmu_foresee(const struct mmu *m, const struct mmu_space *s, uint64_t gva, struct mmu_sight *f);
+void mmu_foresee_on(const struct mmu *m, const struct mmu_space *s, struct mmu_sight *f);
+
 /* Invalidations; their cost is the caller's to charge.
  * INVEPT of one VM: all translations of all its spaces, and what is cached of its nested tables; everything with
  * vm = ~0. */

@@ -70,13 +70,13 @@ static void block(struct mrc_lru *m, const uint64_t *ids, uint32_t n, uint32_t *
     struct axis a = m->axis;
     for (uint32_t i = 0; i < n; i++) {
         home[i] = home_of(m, hash64(ids[i]));
-        __builtin_prefetch(&m->bucket[home[i]], 1);
+        host_prefetch(&m->bucket[home[i]]);
     }
     for (uint32_t i = 0; i < n; i++) {
         uint32_t *time = find(m, ids[i], home[i]);
         last[i] = *time;
         *time = (uint32_t)(a.end + i + 1);
-        __builtin_prefetch(&a.bits[last[i] >> 6], 1);
+        host_prefetch(&a.bits[last[i] >> 6]);
     }
     for (uint32_t i = 0; i < n; i++) {
         if (__builtin_expect(last[i] == 0, 0)) {
