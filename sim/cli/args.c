@@ -41,6 +41,7 @@ static void print_help(const struct args *a)
     printf("  %-28s %s\n", "-h, --help", "this text");
     if (a->after)
         printf("\n%s\n", a->after);
+    printf("\nExit code: %s\n", a->exits ? a->exits : "0 done, 2 bad usage or input, 3 fault in quire itself.");
 }
 
 static int set_value(const struct arg *t, const char *value, struct diag *d)

@@ -36,7 +36,9 @@ struct args {
     const char *usage; /* "quire mrc TRACE [option]..." */
     const char *about; /* paragraph for --help, ends without newline */
     const struct arg *table;
-    const char *after; /* text after the options, or NULL */
+    const char
+        *after; /* text after the options, or NULL: lines "  quire ..." are examples, and run by tests/e2e/docs.sh */
+    const char *exits; /* exit codes, or NULL for 0, 2 and 3 as everywhere */
 };
 
 #define ARGS_HELP (-2) /* --help was asked for and printed */

@@ -58,9 +58,15 @@ int cmd_bench(int argc, char **argv)
         {"json", 0, NULL, ARG_FLAG, &json, "print JSON"},
         {0},
     };
-    const struct args a = {"quire bench [replay|mrc|trace|imc|nvdimm|cpu|timing]... [OPTION]...",
-                           "Measures how fast the simulator runs on this host, in user time of one thread.", table,
-                           NULL};
+    const struct args a = {
+        "quire bench [replay|mrc|trace|imc|nvdimm|cpu|timing]... [OPTION]...",
+        "Measures how fast the simulator runs on this host, in user time of one thread: all of it, or the\n"
+        "parts named. Numbers of `--json` can be held against older ones (quire compare).",
+        table,
+        "Examples:\n"
+        "  quire bench mrc --scale 0.1\n"
+        "  quire bench trace --scale 0.1 --json > bench.json",
+        NULL};
     const char *word[8];
     struct diag d = {0};
     int n = args_parse(&a, argc, argv, word, 8, &d);

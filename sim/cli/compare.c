@@ -51,8 +51,11 @@ int cmd_compare(int argc, char **argv)
         "quire compare A B [OPTION]...",
         "Compares the results B with the results A: two runs, two folders of quire run --out, or two files of\n"
         "quire bench --json. Integers and words must be the same; ratios and curves, and host speeds that got\n"
-        "worse, may differ by the tolerance. Exit code 1 if something differs or is missing from B.",
-        table, "Example:\n  quire compare results/quickstart out/quickstart\n"};
+        "worse, may differ by the tolerance.",
+        table,
+        "Example:\n"
+        "  quire run tests/e2e/same.conf --out out/same && quire compare results/same out/same",
+        "0 the same, 1 something differs or is missing from B, 2 bad usage or input, 3 fault in quire itself."};
     const char *word[2];
     struct diag d = {0};
     int n = args_parse(&about, argc, argv, word, 2, &d);

@@ -251,8 +251,12 @@ int cmd_crash(int argc, char **argv)
     const struct args a = {
         "quire crash PROGRAM.so... [OPTION]...",
         "Runs each program once, then shows its check every image of its persistent memory that a power\n"
-        "failure may leave by x86's rules. Exit 1 if one is illegal. docs/crash.md says how to write one.",
-        table, "Example:\n  quire crash workloads/crash/log-fence.so workloads/crash/log-fence-broken.so\n"};
+        "failure may leave by x86's rules. docs/crash.md says how to write one.",
+        table,
+        "Examples:\n"
+        "  quire crash build/workloads/crash/log-fence.so build/workloads/crash/log-fence-broken.so\n"
+        "  quire crash --domain adr-fails build/workloads/crash/log-hint.so",
+        "0 all images are legal, 1 one is not, 2 bad usage or input, 3 fault in quire itself."};
     const char *word[64];
     struct diag d = {0};
     int n = args_parse(&a, argc, argv, word, 64, &d), broken = 0;

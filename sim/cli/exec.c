@@ -182,7 +182,12 @@ int cmd_exec(int argc, char **argv)
         "Runs a static x86-64 Linux program in a VM of a simulated machine. Its standard streams are\n"
         "quire's, its exit status is quire's (128 + N after signal N). An ELF file with a PVH note runs\n"
         "without a kernel, on processors in system mode: a program for the bare machine (docs/bare.md).",
-        table, "Example:\n  quire exec --timing window -m cascade-lake-2s --stats ./hello world\n"};
+        table,
+        "Examples:\n"
+        "  quire exec --timing window -m cascade-lake-2s --stats build/workloads/chase 64K\n"
+        "  quire exec --profile - build/workloads/btree 2000\n"
+        "  quire exec --vcpus 2 build/workloads/bare/smp",
+        "the program's own; 124 after --max-instructions; 2 bad usage or input, 3 fault in quire itself."};
     const char *word[256];
     struct diag d = {0};
     int n = args_parse_program(&about, argc, argv, word, 256, &d);

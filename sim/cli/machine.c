@@ -100,7 +100,10 @@ int cmd_machine(int argc, char **argv)
         "quire machine NAME [OPTION]...",
         "What a machine file, by name or path, builds: the map of its physical memory and its flush\n"
         "hints.",
-        table, "`iasl -d FILE` (acpica-tools) disassembles the table."};
+        table,
+        "`iasl -d FILE` (acpica-tools) disassembles the table. Example:\n"
+        "  quire machine cascade-lake-2s --nfit nfit.dat",
+        NULL};
     struct diag d = {0};
     int n = args_parse(&a, argc, argv, word, 1, &d);
     if (n == ARGS_HELP)

@@ -310,16 +310,17 @@ int cmd_mrc(int argc, char **argv)
         "An access that crosses a page counts on both pages, a disk request on every page or\n"
         "block it touches. exact holds for lru at every size; other policies are simulated,\n"
         "one cache a size.\n\n"
-        "examples:\n"
-        "  quire mrc app.qtr --plot                              the curve, on the terminal\n"
-        "  quire mrc app.txt.gz --method sampled --seeds 5       a long trace, with error bars\n"
-        "  quire mrc app.qtr --wss w.csv --window-by instructions --window 50000000 -o c.csv\n"
-        "  quire mrc app.qtr --by-tier t.csv --tiers 1MiB,4MiB --latencies 80,250,10000\n"
-        "  quire mrc vm.qtr --by-node n.csv --nodes 2            curves of two nodes\n"
-        "  quire mrc vm.qtr --method observed --observe ad:period=1ms\n"
+        "Examples:\n"
+        "  quire mrc traces/redis-accesses.qtr --plot            the curve, on the terminal\n"
+        "  quire mrc traces/redis-accesses.qtr --method sampled --seeds 5    a long trace, with error bars\n"
+        "  quire mrc traces/redis-accesses.qtr --wss w.csv --window 50000 -o c.csv\n"
+        "  quire mrc traces/redis-accesses.qtr --by-tier t.csv --tiers 256KiB,1MiB --latencies 80,250,10000\n"
+        "  quire mrc traces/redis-accesses.qtr --by-node n.csv --nodes 2     curves of two nodes\n"
+        "  quire mrc traces/redis-accesses.qtr --method observed --observe ad:period=1ms\n"
         "                      what a hypervisor sees of it through accessed bits, and the price\n\n"
         "quire mrc draw: pictures of these tables. quire mrc split: memory for several machines\n"
-        "from their curves. Both have --help."};
+        "from their curves. Both have --help.",
+        NULL};
     struct diag d = {0};
     const char *path = NULL;
     int n = args_parse(&args, argc, argv, &path, 1, &d);

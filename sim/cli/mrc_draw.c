@@ -325,7 +325,12 @@ int cmd_mrc_draw(int argc, char **argv)
         "quire mrc draw TABLE.csv... -o PICTURE",
         "Draws curves (several in one picture, with a band of two standard errors where there are any),\n"
         "a working set, a heat map, or the curves of nodes.",
-        table, NULL};
+        table,
+        "Examples:\n"
+        "  quire mrc traces/redis-accesses.qtr --heat heat.csv --window 20000 -o curve.csv\n"
+        "  quire mrc draw curve.csv -o curve.svg\n"
+        "  quire mrc draw heat.csv -o heat.png",
+        NULL};
     struct diag d = {0};
     const char *path[MAX_TABLES];
     int n = args_parse(&args, argc, argv, path, MAX_TABLES, &d), rc = 0;

@@ -73,7 +73,11 @@ int cmd_mrc_split(int argc, char **argv)
     const struct args args = {"quire mrc split CURVE.csv... --total N [option]...",
                               "Splits memory among machines whose curves quire mrc wrote.", table,
                               "greedy gives each grain to whoever gains most from it; hull does so on the curves'\n"
-                              "convex hulls; optimum is exact, for up to 16384 grains."};
+                              "convex hulls; optimum is exact, for up to 16384 grains. Example:\n"
+                              "  quire mrc traces/redis-accesses.qtr -o redis.csv\n"
+                              "  quire mrc traces/python-pages.qtr -o python.csv\n"
+                              "  quire mrc split redis.csv python.csv --total 400",
+                              NULL};
     struct diag d = {0};
     const char *path[MAX_CURVES];
     int n = args_parse(&args, argc, argv, path, MAX_CURVES, &d);

@@ -190,8 +190,13 @@ int cmd_policy(int argc, char **argv)
         "quire policy list | quire policy check PLUGIN",
         "list: the policy plugins that runs can name, with their roles, options and defaults.\n"
         "check: runs one, by name or path, on a small machine in which everything is correct, and judges it:\n"
-        "options at their ends, refused roles, a short budget, uncharged work, repeated runs. Exit 1 if it fails.",
-        table, NULL};
+        "options at their ends, refused roles, a short budget, uncharged work, repeated runs. docs/policies.md\n"
+        "says how to write one.",
+        table,
+        "Examples:\n"
+        "  quire policy list\n"
+        "  quire policy check mrc",
+        "0 done, 1 the plugin failed the check, 2 bad usage or input, 3 fault in quire itself."};
     int n = args_parse(&a, argc, argv, word, 2, &d);
     if (n == ARGS_HELP)
         return EXIT_DONE;

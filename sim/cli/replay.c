@@ -3,6 +3,7 @@
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/find.h"
+#include "sim/guest/guest.h"
 #include "sim/cli/point.h"
 #include "sim/machine/run.h"
 
@@ -62,6 +63,18 @@ static int replay(const struct replay_args *a, const char *what, struct diag *d)
     return bad < 0 ? -1 : 0;
 }
 
+/* A line each; the caller frees. */
+static char *generator_list(void)
+{
+    char *text = xstrdup("");
+    for (uint32_t i = 0; generator_name(i); i++) {
+        char *longer = xasprintf("%s  %-12s %s\n", text, generator_name(i), generator_help(i));
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 int cmd_replay(int argc, char **argv)
 {
     struct replay_args a = {.machine = "",
@@ -95,13 +108,23 @@ int cmd_replay(int argc, char **argv)
         {"out", 'o', "DIR", ARG_STRING, &a.out, "write a run directory below DIR [result.json on standard output]"},
         {0},
     };
+    char *generators = generator_list();
+    char *after = xasprintf("generators:\n%s\n"
+                            "Examples:\n"
+                            "  quire replay traces/redis-accesses.qtr -m cascade-lake-2s\n"
+                            "  quire replay traces/redis-accesses.qtr -p mrc:delay=1ms --backing 4KiB -o out/redis\n"
+                            "  quire replay generator:zipf -n 1000000 --footprint 256MiB -m cascade-lake-2s",
+                            generators);
+    free(generators);
     const struct args about = {
         "quire replay TRACE|generator:NAME [OPTION]...",
-        "Runs one VM on a simulated machine and prints what the machine counted.", table,
-        "Example:\n  quire replay generator:zipf -n 1000000 --footprint 256MiB -m cascade-lake-2s\n"};
+        "Runs one VM on a simulated machine and prints what the machine counted, as JSON. docs/traces.md says how\n"
+        "to make a trace.",
+        table, after, NULL};
     const char *word[1];
     struct diag d = {0};
     int n = args_parse(&about, argc, argv, word, 1, &d);
+    free(after);
     if (n == ARGS_HELP)
         return EXIT_DONE;
     if (n == 0)

@@ -21,7 +21,10 @@ int cmd_report(int argc, char **argv)
         "quire report DIR [OPTION]...",
         "Draws the plots of an experiment whose results are in DIR (quire run --out DIR) as SVG and PNG,\n"
         "and writes one page that shows them with the verdicts.",
-        table, "Example:\n  quire report out/quickstart\n"};
+        table,
+        "Example:\n"
+        "  quire run experiments/hold-up.conf && quire report out/hold-up",
+        NULL};
     const char *word[1];
     struct diag d = {0};
     int n = args_parse(&about, argc, argv, word, 1, &d);

@@ -71,7 +71,10 @@ int cmd_resume(int argc, char **argv)
         "quire resume CHECKPOINT [OPTION]...",
         "Goes on from a checkpoint (--checkpoint of exec, replay and run) and ends as the run that was not\n"
         "stopped ends. Traces, programs and policies have to be the files that they were.",
-        table, "Example:\n  quire exec --checkpoint 1ms:half.ckpt ./hello && quire resume half.ckpt --stats\n"};
+        table,
+        "Example:\n"
+        "  quire exec --checkpoint 100us:half.ckpt build/workloads/mixed 1 && quire resume half.ckpt --stats",
+        "that of the run that was not stopped; 2 bad usage or input, 3 fault in quire itself."};
     struct diag d = {0};
     struct run_resume from = {0};
     const char *word[1];

@@ -158,8 +158,13 @@ int cmd_run(int argc, char **argv)
     const struct args about = {
         "quire run EXPERIMENT.conf [OPTION]...",
         "Runs every point of an experiment that has no result yet, then judges its expectations.\n"
-        "Exit code 1 if one of them does not hold.",
-        table, "Example:\n  quire run experiments/quickstart.conf --out out/quickstart -j2\n"};
+        "docs/experiments.md is the language of the file.",
+        table,
+        "Examples:\n"
+        "  quire run experiments/quickstart.conf --out out/quickstart -j2\n"
+        "  quire run experiments/hold-up.conf --set seed=2\n"
+        "  quire run experiments/hold-up.conf --check-config",
+        "0 all expectations hold, 1 one does not, 2 bad usage or input, 3 fault in quire itself."};
     struct diag d = {0};
     const char *word[1];
     /* -jN and -j N are both usual. */

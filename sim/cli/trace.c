@@ -216,7 +216,7 @@ static int run_verb(const struct verb *v, int argc, char **argv)
         {0},
     };
     char *formats = format_list(v->run == run_export);
-    const struct args args = {v->usage, v->about, table, formats};
+    const struct args args = {v->usage, v->about, table, formats, NULL};
     struct diag d = {0};
     const char *word[2];
     int n = args_parse(&args, argc, argv, word, v->words, &d), code = EXIT_DONE;
@@ -241,11 +241,14 @@ int cmd_trace(int argc, char **argv)
         for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
             printf("  %s\n      %s\n", verbs[i].usage, verbs[i].about);
         printf("\n%s\n\n%s\n", formats,
-               "examples:\n"
-               "  valgrind --tool=lackey --trace-mem=yes ls 2>&1 | quire trace import - ls.qtr\n"
-               "  quire trace import disk.csv.gz disk.qtr -f csv --columns lba=4,bytes=5,op=3,time_s=1\n"
-               "  quire trace cut ls.qtr window.qtr --skip 1000000 --limit 500000\n"
-               "  quire trace export ls.qtr ls.champsim --to champsim");
+               "Examples:\n"
+               "  quire trace info traces/redis-accesses.qtr\n"
+               "  valgrind --tool=lackey --trace-mem=yes ls 2>&1 >/dev/null | quire trace import - ls.qtr\n"
+               "  printf '0.5,W,2048,4096\\n' | quire trace import - disk.qtr -f csv --columns "
+               "time_s=1,op=2,lba=3,bytes=4\n"
+               "  quire trace cut traces/redis-accesses.qtr window.qtr --skip 100000 --limit 50000\n"
+               "  quire trace export traces/redis-accesses.qtr redis.champsim --to champsim\n\n"
+               "Exit code: 0 done, 2 bad usage or input, 3 fault in quire itself.");
         free(formats);
         return EXIT_DONE;
     }

@@ -26,6 +26,7 @@ expect 0 '' --version
 expect 2 usage:
 expect 2 "did you mean 'run'" rnu
 expect 2 "no command 'xyzzy'" xyzzy
+expect 2 "found no machine 'cascade-lake' (did you mean 'cascade-lake-2s'?)" machine cascade-lake
 commands=$("$QUIRE" --help | awk '/^  [a-z]/ { print $1 }')
 [ "$(echo "$commands" | wc -l)" -ge 8 ] || { echo "cli.sh: commands missing from --help" >&2; bad=1; }
 for c in $commands; do
@@ -43,6 +44,9 @@ expect 2 'needs a value' mrc x --unit
 expect 2 'takes no value' bench --json=1
 expect 2 'expected a number' bench --scale inf
 expect 2 "found 'xyzzy'" bench xyzzy
+expect 2 'a machine, or one of' validate xyzzy
+expect 0 '' validate cascade-lake-2s 8 --json
+expect 2 'expected one' validate cascade-lake-2s skylake-2s
 expect 2 /nonexistent mrc /nonexistent
 expect 2 /nonexistent run /nonexistent
 expect 2 /nonexistent policy check /nonexistent
