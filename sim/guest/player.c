@@ -31,6 +31,7 @@ static int refill(struct vcpu *v, struct player *p, struct diag *d)
     const struct core_cache_stats *c = &v->vm->hv->caches->core[v->cpu].stats;
     p->looks_ahead = (c->l2_misses - p->l2_misses) * LOOK_WHERE_ONE_IN >= p->n;
     p->l2_misses = c->l2_misses;
+    vcpu_cpu(v)->mmu.is_foreseen = p->looks_ahead;
     memset(p->sight, 0, sizeof p->sight);
     return 0;
 }

@@ -100,7 +100,8 @@ void mmu_foresee(const struct mmu *m, const struct mmu_space *s, uint64_t gva, s
 {
     uint64_t v;
     *f = (struct mmu_sight){.gva = gva, .state = SIGHT_DONE};
-    if ((v = tlb_peek(&m->dtlb_4k, gva, LEVEL_4K, s->asid)) || (v = tlb_peek(&m->stlb, gva, LEVEL_4K, s->asid)))
+    /* What the L1 TLB alone holds is seldom worth a second look. */
+    if ((v = tlb_peek(&m->stlb, gva, LEVEL_4K, s->asid)))
         await_data(m, f, (v & PTE_FRAME) | (gva & (PAGE_BYTES - 1)));
     else
         look_at_tables(m, s, f);

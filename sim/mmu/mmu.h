@@ -118,6 +118,7 @@ struct mmu {
     struct tlb dtlb_4k, dtlb_2m, dtlb_1g, itlb_4k, itlb_2m, stlb, stlb_1g;
     struct psc guest_psc[PSC_KINDS], ept_psc[PSC_KINDS];
     uint32_t fault_code;   /* of the last MMU_GUEST_FAULT: the page fault's error code (SDM volume 3, 4.7) */
+    bool is_foreseen;      /* somebody looks ahead (mmu_foresee): walks need not */
     uint64_t fractured[4]; /* bit asid >> 8: a large page of that VM was cached in pieces since the last full flush */
     struct mmu_stats stats;
 };

@@ -131,6 +131,8 @@ struct nested {
 /* What the walk or the access looks at next: the host fetches it while the simulated one is timed. */
 static inline void foresee(const struct walk *w, uint64_t hpa, bool is_table)
 {
+    if (w->m->is_foreseen)
+        return;
     if (is_table)
         frame_foresee64(w->m->mem, hpa);
     cache_foresee(w->m->caches, w->m->core, hpa >> LINE_SHIFT);
