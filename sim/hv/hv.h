@@ -313,6 +313,12 @@ void hv_shootdown(struct hv *hv, struct vm *vm, uint32_t cpu);
 void hv_pmem_event(struct hv *hv, ps_t t);
 /* The guest stops at `at`, and its CPU spends that many cycles in the hypervisor. */
 void hv_leave_guest(struct vcpu *v, ps_t at, uint64_t cycles);
+/* The translation of gva did not succeed at once: faults and exits until it does. 0: *r is good; 1: the access is to be
+ * skipped; -1: error. */
+int hv_resolve(struct vcpu *v, uint64_t gva, enum cache_op op, enum mmu_status status, struct mmu_result *r);
+/* The built-in default for a flush that no policy answers: every controller behind the region. Answers when all have
+ * drained. */
+ps_t hv_drain_region(struct vcpu *v, uint32_t region);
 /* Puts the hint page of a region into the given QUIRE_HINT_* mode. */
 int32_t hv_hint_mode(struct hv *hv, uint32_t cpu, struct vm *vm, uint32_t region, uint32_t mode);
 
