@@ -204,6 +204,8 @@ int conf_unknown(const struct conf_section *s, const char *where, const char *na
     for (const struct conf_schema *k = s->schema->subs; k && k->name && n < 128; k++)
         words[n++] = k->name;
     const char *near = conf_nearest(name, words, n), *what = is_section ? "section" : "key";
+    if (near && strcmp(near, name) == 0)
+        return fail(d, "%s %s: found a value, expected a section with keys of its own", prefix, name);
     if (near)
         return fail(d, "%s %s: found an unknown %s, expected perhaps %s", prefix, name, what, near);
     char known[400] = "nothing here";
@@ -260,6 +262,43 @@ bool conf_item(const struct conf_section *s, uint32_t index, const char **key, c
         return true;
     }
     return false;
+}
+
+/* The entry that a path ("cache.l1d_size", relative to s) names, and its section; NULL if no file gives it. */
+static const struct conf_entry *entry_at(const struct conf_section *s, const char *path, size_t len,
+                                         const struct conf_section **in)
+{
+    char word[128];
+    for (const char *dot; s && (dot = memchr(path, '.', len)) != NULL; path = dot + 1) {
+        snprintf(word, sizeof word, "%.*s", (int)(dot - path), path);
+        s = conf_find(s, word, NULL);
+        len -= (size_t)(dot + 1 - path);
+    }
+    snprintf(word, sizeof word, "%.*s", (int)len, path);
+    *in = s;
+    return s ? conf_entry(s, word) : NULL;
+}
+
+void conf_blame(const struct conf_section *s, const struct diag *from, struct diag *to)
+{
+    char own[256], where[600];
+    conf_section_path(s, own, sizeof own);
+    for (const char *line = from->text, *end; *line; line = end + (*end != 0)) {
+        size_t n = strlen(own), len = strcspn(line, "\n"), key = strcspn(line, ":\n");
+        const struct conf_section *in = NULL;
+        const struct conf_entry *e = NULL;
+        end = line + len;
+        if (key > n && strncmp(line, own, n) == 0 && line[n] == '.')
+            e = entry_at(s, line + n + 1, key - n - 1, &in);
+        if (e) {
+            message_prefix(in, e->where, where, sizeof where);
+            fail(to, "%s %s%.*s", where, e->name, (int)(len - key), line + key);
+        } else if (strncmp(line, s->where, strlen(s->where)) == 0) {
+            fail(to, "%.*s", (int)len, line);
+        } else {
+            fail(to, "%s: %.*s", s->where, (int)len, line);
+        }
+    }
 }
 
 static int check_section(const struct conf_section *s, struct diag *d)

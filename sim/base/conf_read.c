@@ -510,6 +510,13 @@ static void read_file(struct conf *c, struct conf_section *s, const struct reade
         text = slurp(f, path, lead, &len, d);
     if (f)
         fclose(f);
+    const char *zero = text ? memchr(text, 0, len) : NULL;
+    if (zero) {
+        fail(d, "%s%s: byte %zu: found 0, which no text has, expected a configuration file", lead, path,
+             (size_t)(zero - text));
+        free(text);
+        text = NULL;
+    }
     if (!text) {
         *failed = true;
         return;

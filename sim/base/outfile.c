@@ -10,9 +10,12 @@
 
 int out_open(struct outfile *o, const char *path, struct diag *d)
 {
-    o->path = xstrdup(path);
-    o->tmp = xasprintf("%s.tmp-%ld", path, (long)getpid());
-    o->f = fopen(o->tmp, "we");
+    struct stat st;
+    bool exists = stat(path, &st) == 0, is_special = exists && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+    char *real = exists && !is_special ? realpath(path, NULL) : NULL; /* a link stays one: its file is replaced */
+    o->path = real ? real : xstrdup(path);
+    o->tmp = is_special ? NULL : xasprintf("%s.tmp-%ld", o->path, (long)getpid());
+    o->f = fopen(is_special ? path : o->tmp, "we");
     if (o->f)
         return 0;
     fail(d, "%s: cannot be written: %s", path, strerror(errno));
@@ -61,11 +64,11 @@ int out_commit(struct outfile *o, struct diag *d)
 {
     int err = out_close_synced(o->f), rc = 0;
     o->f = NULL;
-    if (!err && rename(o->tmp, o->path) != 0)
+    if (!err && o->tmp && rename(o->tmp, o->path) != 0)
         err = errno;
     if (err) {
         rc = fail(d, "%s: cannot be written: %s", o->path, strerror(err));
-    } else {
+    } else if (o->tmp) {
         const char *slash = strrchr(o->path, '/');
         char *dir = xasprintf("%.*s", slash ? (int)(slash - o->path) + 1 : 0, o->path);
         out_sync_dir(dir);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Output files that are whole or absent: written under a temporary name beside the final one, flushed to disk, renamed.
- * A process that dies leaves the old file and at most a "NAME.tmp-PID". */
+ * A process that dies leaves the old file and at most a "NAME.tmp-PID". What is no regular file (a device, a pipe) is
+ * written to as it is, and never replaced. */
 #ifndef QUIRE_BASE_OUTFILE_H
 #define QUIRE_BASE_OUTFILE_H
 
@@ -10,7 +11,7 @@
 
 struct outfile {
     FILE *f; /* write to it; errors are kept and reported by out_commit */
-    char *path, *tmp;
+    char *path, *tmp; /* tmp: NULL for what is no regular file */
 };
 
 /* 0, or -1 with one error line naming path. */

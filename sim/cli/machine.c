@@ -75,8 +75,12 @@ static int show(const char *name, const char *nfit, bool json, struct diag *d)
     char *path = find_machine(name, d);
     struct conf *conf = path ? conf_read(path, &root, d) : NULL;
     int bad = -1;
-    if (conf && machine_bind(conf_find(conf_root(conf), "machine", NULL), &mc, d) == 0)
-        m = machine_new(&mc, d);
+    const struct conf_section *host = conf ? conf_find(conf_root(conf), "machine", NULL) : NULL;
+    struct diag wrong = {0};
+    if (conf && machine_bind(host, &mc, d) == 0) {
+        m = machine_new(&mc, &wrong);
+        conf_blame(host ? host : conf_root(conf), &wrong, d);
+    }
     if (m && (!nfit || write_nfit(m, nfit, d) == 0)) {
         (json ? print_json : print_table)(m);
         bad = 0;

@@ -8,6 +8,7 @@
 #include "sim/machine/expect.h"
 #include "sim/machine/run.h"
 #include "sim/machine/sweep.h"
+#include "sim/trace/trace.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -138,14 +139,25 @@ static int run_saving(const struct experiment *e, const struct run_args *a, stru
     return bad ? args_complain(d) : EXIT_DONE;
 }
 
+/* A natural mistake. */
+static bool is_trace(const char *path)
+{
+    size_t n = strlen(path);
+    const struct trace_options opt = {0};
+    struct diag ignored = {0};
+    struct trace_reader *r = n > 5 && strcmp(path + n - 5, ".conf") == 0 ? NULL : trace_open(path, &opt, &ignored);
+    trace_close(r);
+    return r != NULL;
+}
+
 int cmd_run(int argc, char **argv)
 {
     struct run_args a = {.out = "", .point = "", .base = "", .jobs = 1};
-    const char *engine = "local", *help = "";
+    const char *engine = "local";
     const struct arg table[] = {
         {"out", 'o', "DIR", ARG_STRING, &a.out, "where results go [out/NAME of the file]"},
         {"jobs", 'j', "N", ARG_UINT, &a.jobs, "points run at the same time [1]"},
-        {"set", 0, "KEY=VALUE", ARG_STRING, &help, "overrides a key; may be given many times"},
+        {"set", 0, "KEY=VALUE", ARG_SETS, &a.set, "overrides a key; may be given many times"},
         {"point", 0, "ID", ARG_STRING, &a.point, "run only the point of that run id"},
         {"checkpoint", 0, "TIME:FILE", ARG_SETS, &a.checkpoint,
          "with --point: write its whole state then, for quire resume; may be given many times"},
@@ -167,7 +179,6 @@ int cmd_run(int argc, char **argv)
         "0 all expectations hold, 1 one does not, 2 bad usage or input, 3 fault in quire itself."};
     struct diag d = {0};
     const char *word[1];
-    /* -jN and -j N are both usual. */
     int n = args_parse(&about, argc, argv, word, 1, &d);
     if (n == ARGS_HELP)
         return EXIT_DONE;
@@ -183,6 +194,10 @@ int cmd_run(int argc, char **argv)
         n = fail(&d, "--jobs: found %llu, expected 1 to 1024", (unsigned long long)a.jobs);
     if (n > 0 && strcmp(engine, "local") != 0)
         n = fail(&d, "--engine: found '%s', expected local", engine);
+    if (n > 0 && a.checkpoint.n && !a.point[0])
+        n = fail(&d, "--checkpoint: found no --point, expected the run to save (quire run --check-config lists them)");
+    if (n > 0 && is_trace(word[0]))
+        n = fail(&d, "%s: found a trace, expected an experiment file; quire replay runs a trace", word[0]);
     struct experiment *e =
         n > 0 ? experiment_load(word[0], a.base[0] ? a.base : NULL, a.set.text, a.set.n, &run_ops, &d) : NULL;
     if (!e)

@@ -294,13 +294,13 @@ static int check_conf(const struct hv *hv, const struct vm_conf *conf, const cha
 {
     uint32_t sources = (conf->trace[0] != 0) + (conf->generator[0] != 0) + (conf->program[0] != 0);
     if (sources != 1)
-        return fail(d, "%s: found %s, expected one of `trace`, `generator` and `program`", where,
+        return fail(d, "%s: found %s of trace, generator and program, expected one", where,
                     sources ? "several" : "none");
     if (conf->memory_node != ANY_NODE && conf->memory_node >= hv->numa->n_nodes)
         return fail(d, "%s: memory_node: found %llu, the machine has %u nodes with memory", where,
                     (unsigned long long)conf->memory_node, hv->numa->n_nodes);
     if (conf->move_at_ps && conf->move_to_node >= hv->numa->n_cpu_nodes)
-        return fail(d, "%s: move_to_node: %llu, the machine has %u nodes", where,
+        return fail(d, "%s: move_to_node: found %llu, the machine has %u nodes", where,
                     (unsigned long long)conf->move_to_node, hv->numa->n_cpu_nodes);
     return 0;
 }

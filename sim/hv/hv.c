@@ -175,7 +175,7 @@ struct vm *hv_vm_new(struct hv *hv, const struct vm_setup *s, struct diag *d)
 {
     uint32_t nodes = hv->numa->n_cpu_nodes;
     if (s->node >= nodes || s->pmem_node >= nodes) {
-        fail(d, "vm %s: node %u, the machine has %u with CPUs", s->name, s->node >= nodes ? s->node : s->pmem_node,
+        fail(d, "vm %s: found node %u, the machine has %u with CPUs", s->name, s->node >= nodes ? s->node : s->pmem_node,
              nodes);
         return NULL;
     }

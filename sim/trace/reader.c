@@ -54,7 +54,10 @@ static const struct trace_format *format_sniffed(struct stream *s, struct diag *
         if (formats[i]->sniff && formats[i]->sniff(s->at, n < SNIFF_BYTES ? n : SNIFF_BYTES))
             return formats[i];
     }
-    fail(d, "%s: no known signature in the first bytes; name the format with --format", s->name);
+    fail(d,
+         "%s: found no known signature in its first bytes, expected a trace that has one, or its format by name (quire "
+         "trace --help lists them)",
+         s->name);
     return NULL;
 }
 

@@ -23,7 +23,7 @@ static int parse(struct given *g, int argc, const char *const *argv)
         {"rate", 0, "R", ARG_REAL, &g->rate, "a real number"},
         {0},
     };
-    const struct args a = {"quire thing FILE", "A thing.", table, NULL};
+    const struct args a = {"quire thing FILE", "A thing.", table, NULL, NULL};
     char *copy[8];
     for (int i = 0; i < argc; i++)
         copy[i] = (char *)argv[i];

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The command line as scripts see it: help of every command, messages, exit codes, nothing on the wrong stream.
 set -eu
+cd "$SRCDIR"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 bad=0
@@ -50,6 +51,20 @@ expect 2 'expected one' validate cascade-lake-2s skylake-2s
 expect 2 /nonexistent mrc /nonexistent
 expect 2 /nonexistent run /nonexistent
 expect 2 /nonexistent policy check /nonexistent
+
+# What is no regular file is written to, not replaced; a link stays a link.
+mkfifo "$tmp/pipe"
+cat "$tmp/pipe" >"$tmp/piped" &
+"$QUIRE" mrc "$SRCDIR/traces/redis-accesses.qtr" -o "$tmp/pipe"
+wait $!
+[ -p "$tmp/pipe" ] && grep -q '^1,' "$tmp/piped" || { echo "cli.sh: -o PIPE does not write to it" >&2; bad=1; }
+echo old >"$tmp/behind"
+ln -s behind "$tmp/link"
+"$QUIRE" mrc "$SRCDIR/traces/redis-accesses.qtr" -o "$tmp/link"
+[ -L "$tmp/link" ] && cmp -s "$tmp/behind" "$tmp/piped" || { echo "cli.sh: -o LINK does not write behind it" >&2; bad=1; }
+if [ -c /dev/full ] && [ ! -w /dev ]; then
+    expect 2 'No space left' mrc "$SRCDIR/traces/redis-accesses.qtr" -o /dev/full
+fi
 
 for a in --help --version 'run --keys' 'mrc --help' 'policy list'; do
     code=0

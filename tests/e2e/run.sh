@@ -50,6 +50,41 @@ bad 'bad.conf:1' 'vm "a" { generator = "zipf" memory = "1GiB" memory = "2GiB" }'
 bad 'nosuch.so' 'vm "a" { generator = "zipf" } policy "nosuch" { }'
 bad 'design' 'vm "a" { generator = "zipf" } policy "vfha" { design = "fast" }'
 bad 'zipf' 'vm "a" { generator = "zpf" }'
+zipf='vm "a" { generator = "zipf" accesses = 10 }'
+bad 'bad.conf:2: [machine.cache] l1d_size: 12288 bytes in 8 ways' "$zipf
+machine { cache { l1d_size = \"12KiB\" l1d_ways = 8 } }"
+bad 'bad.conf:1: [machine.tlb] dtlb_4k: 63 entries' "machine { tlb { dtlb_4k = 63 } } $zipf"
+bad 'bad.conf:1: [machine.cache] l1d_ways: found 0, expected 1 to 16' "machine { cache { l1d_ways = 0 } } $zipf"
+bad 'bad.conf:1: vm a: found node 9' 'vm "a" { generator = "zipf" accesses = 10 node = 9 }'
+bad 'none.qtr: cannot open' 'vm "a" { trace = "none.qtr" }'
+bad 'bad.conf:1: found none of trace' 'vm "a" { }'
+
+# --set reaches the runs, and is checked as the file is.
+"$QUIRE" run "$conf" --check-config >"$tmp/plain"
+"$QUIRE" run "$conf" --check-config --set machine.imc.wpq_entries=8 >"$tmp/set"
+[ "$(sort "$tmp/plain" "$tmp/set" | uniq -d | grep -c '[0-9a-f]\{32\}' || true)" -eq 0 ] || die "--set changes no run"
+"$QUIRE" run "$conf" --out "$tmp/set-out" --point "$(awk 'NR == 2 { print $1 }' "$tmp/set")" --set machine.imc.wpq_entries=8
+grep -q 'wpq_entries = 8' "$tmp"/set-out/runs/*/config.conf || die "--set is not in the resolved configuration"
+# set WANT SETTING
+set_fails() {
+    code=0
+    "$QUIRE" run "$conf" --out "$tmp/bad" --set "$2" >"$tmp/out" 2>&1 || code=$?
+    [ $code -eq 2 ] && [ "$(wc -l <"$tmp/out")" -eq 1 ] && grep -qF -- "$1" "$tmp/out" && [ ! -e "$tmp/bad" ] ||
+        die "--set '$2' ended with $code: $(cat "$tmp/out")"
+}
+set_fails 'expected KEY=VALUE' seed
+set_fails 'perhaps wpq_entries' machine.imc.wpq_entris=8
+set_fails 'found "x"' machine.imc.wpq_entries=x
+set_fails 'expected a section' machine.imc=1
+set_fails 'without a unit' sample=5
+
+# Natural mistakes.
+cp "$SRCDIR/traces/redis-accesses.qtr" "$tmp/redis.qtr"
+for f in "$tmp/redis.qtr" /bin/sh "$tmp"; do
+    code=0
+    "$QUIRE" run "$f" >"$tmp/out" 2>&1 || code=$?
+    [ $code -eq 2 ] && [ "$(wc -l <"$tmp/out")" -eq 1 ] && grep -q expected "$tmp/out" || die "run $f: $code, $(cat "$tmp/out")"
+done
 
 head -c 3000 "$SRCDIR/traces/redis-accesses.qtr" >"$tmp/cut.qtr"
 code=0

@@ -263,7 +263,7 @@ Test(run, bad_input_is_one_line)
 {
     static const char *const cases[][2] = {
         {"vm \"a\" { generator = \"zpf\" }", "did you mean 'zipf'"},
-        {"vm \"a\" { }", "expected one of `trace`, `generator` and `program`"},
+        {"vm \"a\" { }", "found none of trace, generator and program, expected one"},
         {"vm \"a\" { trace = \"/nonexistent\" }", "/nonexistent"},
         {"vm \"a\" { generator = \"zipf\" node = 9 }", "the machine has 1"},
         {"vm \"a\" { generator = \"random\" memory = \"4MiB\" footprint = \"1GiB\" }", "has used all"},
