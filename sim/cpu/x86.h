@@ -126,6 +126,7 @@ enum x86_vector {
 #define X86_EFER_LME       (1u << 8)
 #define X86_EFER_LMA       (1u << 10)
 #define X86_EFER_NXE       (1u << 11)
+#define X86_FAST_STRINGS   (1u << 0) /* IA32_MISC_ENABLE, as after RESET (SDM volume 4, table 2-2) */
 
 union x86_xmm {
     __m128i i;

@@ -161,6 +161,7 @@ void x86_system_init(struct x86_cpu *cpu)
         cpu->undo = x86_undo_new();
     s->cr0 = X86_CR0_CD | X86_CR0_NW;
     s->xcr0 = 1;
+    s->misc_enable = X86_FAST_STRINGS;
     x86_fp_reset(cpu);
     s->x87.cw = 0x40; /* as RESET leaves it, with every register in use; FNINIT makes it 37f */
     s->x87.tw = 0;

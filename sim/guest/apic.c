@@ -61,7 +61,7 @@ static void error(struct apic *a, uint32_t bit)
         apic_accept(a, (uint8_t)lvt);
 }
 
-void apic_accept(struct apic *a, uint8_t vector)
+static void accept(struct apic *a, uint8_t vector, bool is_level)
 {
     if (!(a->base & APIC_BASE_ENABLE) || !(a->svr & SVR_ENABLE))
         return;
@@ -70,7 +70,17 @@ void apic_accept(struct apic *a, uint8_t vector)
         return;
     }
     set_vector(a->irr, vector);
-    clear_vector(a->tmr, vector); /* edge-triggered, as all that there is */
+    (is_level ? set_vector : clear_vector)(a->tmr, vector);
+}
+
+void apic_accept(struct apic *a, uint8_t vector)
+{
+    accept(a, vector, false);
+}
+
+void apic_accept_level(struct apic *a, uint8_t vector)
+{
+    accept(a, vector, true);
 }
 
 uint32_t apic_ppr(const struct apic *a)
@@ -110,8 +120,11 @@ void apic_set_tpr(struct apic *a, uint32_t tpr)
 static void end_of_interrupt(struct apic *a)
 {
     int served = highest(a->isr);
-    if (served >= 0)
-        clear_vector(a->isr, (uint32_t)served);
+    if (served < 0)
+        return;
+    clear_vector(a->isr, (uint32_t)served);
+    if (a->tmr[served >> 5] >> (served & 31) & 1 && a->ended)
+        a->ended(a->ctx, (uint8_t)served);
 }
 
 /* ---- interrupt commands ---- */
@@ -494,6 +507,7 @@ void apic_reset(struct apic *a)
         .svr = SVR_RESET,
         .due_ps = UINT64_MAX,
         .send = a->send,
+        .ended = a->ended,
         .ctx = a->ctx,
     };
     for (uint32_t i = 0; i < APIC_N_LVT; i++)

@@ -63,8 +63,9 @@ struct apic_ipi {
     uint8_t delivery;  /* enum apic_delivery */
     uint8_t shorthand; /* enum apic_shorthand */
     bool is_logical;
-    bool is_x2;  /* the sender's mode: how destination is to be read */
-    uint32_t to; /* destination, without a shorthand */
+    bool is_level; /* to be ended: of an I/O APIC */
+    bool is_x2;    /* the sender's mode: how destination is to be read */
+    uint32_t to;   /* destination, without a shorthand */
 };
 
 /* Times of the owner, at a call. */
@@ -87,7 +88,8 @@ struct apic {
     ps_t due_ps;       /* the timer fires; UINT64_MAX: it does not run */
     uint64_t deadline; /* IA32_TSC_DEADLINE; 0: not armed */
     void (*send)(void *ctx, const struct apic_ipi *ipi);
-    void *ctx; /* the owner's */
+    void (*ended)(void *ctx, uint8_t vector); /* a level-triggered interrupt; may be NULL */
+    void *ctx;                                /* the owner's */
 };
 
 /* RESET: enabled in xAPIC mode, disabled by software. */
@@ -114,6 +116,8 @@ static inline bool apic_is_page(const struct apic *a)
 
 /* A fixed interrupt arrives; lost while the APIC is disabled. */
 void apic_accept(struct apic *a, uint8_t vector);
+/* The same, level-triggered: the owner is told when it ends. */
+void apic_accept_level(struct apic *a, uint8_t vector);
 /* The vector that the processor is to take now, as far as priorities go; -1: none. */
 int apic_pending(const struct apic *a);
 /* Interrupts of an 8259 reach the processor: by LINT0 as ExtINT, or past an APIC that is off. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Bare machines: which programs are for them, memory, loading by the PVH protocol, the console. */
+#include "sim/guest/acpi.h"
 #include "sim/guest/bare_int.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #define LINE_BYTES_MAX 2048u
 #define IMAGE_FIRST    MIB
 #define LEGACY_GPA     0xa0000u /* video memory and ROMs, to 1 MiB */
+#define TABLES_GPA     0xe0000u /* ACPI's, where a PC's firmware is */
 
 /* struct hvm_start_info and hvm_memmap_table_entry (Xen, public/arch-x86/hvm/start_info.h). */
 #define START_MAGIC   0x336ec578u
@@ -185,6 +187,7 @@ static uint32_t memory_map(const struct bare *b, struct map_entry *map)
         map[n++] = (struct map_entry){vm->region[i].gpa, vm->region[i].bytes, MAP_PMEM, 0};
         map[n++] = (struct map_entry){vm->region[i].hint_gpa, PAGE_BYTES, MAP_RESERVED, 0};
     }
+    map[n++] = (struct map_entry){IOAPIC_GPA, PAGE_BYTES, MAP_RESERVED, 0};
     map[n++] = (struct map_entry){APIC_GPA, PAGE_BYTES, MAP_RESERVED, 0};
     if (b->ram_bytes > BARE_HOLE_GPA)
         map[n++] = (struct map_entry){BARE_HOLE_END, b->ram_bytes - BARE_HOLE_GPA, MAP_RAM, 0};
@@ -195,6 +198,12 @@ static uint32_t memory_map(const struct bare *b, struct map_entry *map)
         map[n++] = (struct map_entry){vm->region[i].hint_gpa, PAGE_BYTES, MAP_RESERVED, 0};
     }
     return n;
+}
+
+/* A flush hint that may be written. */
+static bool has_hint(const struct vm_region *r)
+{
+    return r->hint_mode == QUIRE_HINT_TRAP || r->hint_mode == QUIRE_HINT_OPEN;
 }
 
 /* The program's arguments, and where the flush hint is if it may be written. */
@@ -210,7 +219,7 @@ static char *command_line(const struct bare *b)
     n = conf->argv ? conf->argc - 1 : n;
     for (uint32_t i = 0; i < n; i++)
         fprintf(f, "%s%s", i ? " " : "", word[i]);
-    if (vm->n_regions && (vm->region[0].hint_mode == QUIRE_HINT_TRAP || vm->region[0].hint_mode == QUIRE_HINT_OPEN))
+    if (vm->n_regions && has_hint(&vm->region[0]))
         fprintf(f, "%spmem_hint=0x%llx", n ? " " : "", (unsigned long long)vm->region[0].hint_gpa);
     fclose(f);
     if (!conf->argv)
@@ -218,12 +227,37 @@ static char *command_line(const struct bare *b)
     return text;
 }
 
+static int load_tables(struct bare *b, struct vcpu *v)
+{
+    const struct vm *vm = b->x->vm;
+    struct acpi_conf conf = {.n_cpus = vm->n_vcpus,
+                             .apic_gpa = APIC_GPA,
+                             .io_apic_gpa = IOAPIC_GPA,
+                             .uart_port = UART_COM1,
+                             .uart_line = BARE_UART_LINE,
+                             .clock_port = BARE_CLOCK_PORT,
+                             .n_regions = vm->n_regions};
+    _Static_assert(ACPI_MAX_REGIONS >= VM_MAX_REGIONS, "a module a region");
+    for (uint32_t i = 0; i < vm->n_regions; i++) {
+        conf.region[i].gpa = vm->region[i].gpa;
+        conf.region[i].bytes = vm->region[i].bytes;
+        conf.region[i].hint_gpa = has_hint(&vm->region[i]) ? vm->region[i].hint_gpa : 0;
+    }
+    uint32_t n;
+    uint8_t *tables = acpi_build(&conf, TABLES_GPA, &n);
+    CHECK(TABLES_GPA + n <= IMAGE_FIRST);
+    int bad = write_guest(b, v, TABLES_GPA, tables, n);
+    free(tables);
+    return bad;
+}
+
 static int tell(struct bare *b, struct vcpu *v, struct diag *d)
 {
-    struct map_entry map[4 + 2 * VM_MAX_REGIONS + 2];
+    struct map_entry map[6 + 2 * VM_MAX_REGIONS];
     struct start_info info = {.magic = START_MAGIC,
                               .version = START_VERSION,
                               .command_line = LINE_GPA,
+                              .rsdp = TABLES_GPA,
                               .memory_map = MAP_GPA,
                               .n_memory_map = memory_map(b, map)};
     struct module initrd = {0};
@@ -238,8 +272,8 @@ static int tell(struct bare *b, struct vcpu *v, struct diag *d)
     int bad = n > LINE_BYTES_MAX ? fail(d, "%s: found a command line of %zu bytes, expected at most %u", b->image->path,
                                         n - 1, LINE_BYTES_MAX - 1)
                                  : 0;
-    bad = bad || write_guest(b, v, MODULE_GPA, &initrd, sizeof initrd) || write_guest(b, v, LINE_GPA, line, n) ||
-          write_guest(b, v, INFO_GPA, &info, sizeof info) ||
+    bad = bad || load_tables(b, v) || write_guest(b, v, MODULE_GPA, &initrd, sizeof initrd) ||
+          write_guest(b, v, LINE_GPA, line, n) || write_guest(b, v, INFO_GPA, &info, sizeof info) ||
           write_guest(b, v, MAP_GPA, map, info.n_memory_map * sizeof *map);
     free(line);
     return bad ? -1 : 0;
@@ -383,6 +417,7 @@ struct bare *bare_new(struct exec *x, struct elf *image, uint64_t ram_bytes)
     b->cpu = xcalloc(x->vm->n_vcpus, sizeof *b->cpu);
     uart_init(&b->uart, bare_put, b);
     pic_init(&b->pic);
+    ioapic_init(&b->ioapic, bare_send_line, b);
     return b;
 }
 
@@ -399,6 +434,7 @@ void bare_cpu_init(struct bare *b, struct exec_cpu *c)
     bc->device_page = BARE_NOWHERE;
     bc->state = BARE_WAITS_START;
     apic_init(&bc->apic, c->v->index, c->v->index == 0, bare_send, c);
+    bc->apic.ended = bare_ended;
     c->v->space.levels = 0;
     x86_system_init(&c->x86);
     c->x86.platform_edx = CPUID_EDX_APIC | (b->x->vm->n_vcpus > 1 ? CPUID_EDX_HTT : 0);

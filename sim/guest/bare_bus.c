@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The bus of a processor in a bare machine. Memory is reached as by a program (exec_bus.c); around that come whose
  * access it is, address spaces, devices in memory, ports, MSRs and the interrupt line. */
+#include "sim/guest/acpi.h"
 #include "sim/guest/bare_int.h"
 
 #include <string.h>
 
 #define PORT_EXIT     0xf4u
-#define PORT_CLOCK    0x70u
 #define PORT_KEYBOARD 0x64u
-#define PORT_RESET    0xcf9u
 #define DEVICE_HPA    0u /* what a device's page has for a host address: no frame is there */
 
 /* ---- address spaces ---- */
@@ -71,12 +70,18 @@ int bare_page_fault(struct exec_cpu *c, uint64_t gva)
 
 /* ---- devices in memory ---- */
 
+static bool is_ioapic(uint64_t gpa)
+{
+    return gpa >> PAGE_SHIFT == IOAPIC_GPA >> PAGE_SHIFT;
+}
+
 int bare_device(struct exec_cpu *c, uint64_t gpa, bool is_table, struct diag *d)
 {
     struct bare_cpu *bc = bare_cpu_of(c);
     if (gpa < BARE_HOLE_GPA || gpa >= BARE_HOLE_END)
         return 0;
-    if (is_table || gpa >> PAGE_SHIFT != APIC_GPA >> PAGE_SHIFT || !apic_is_page(&bc->apic))
+    bool is_there = is_ioapic(gpa) || (gpa >> PAGE_SHIFT == APIC_GPA >> PAGE_SHIFT && apic_is_page(&bc->apic));
+    if (is_table || !is_there)
         return fail(d,
                     "vm %s: vCPU %u: access to guest-physical %llx at rip %llx, where there is neither memory nor a "
                     "device",
@@ -128,8 +133,11 @@ static void device_load(struct exec_cpu *c, uint64_t gva, void *buf, uint32_t le
 {
     struct apic *a = &bare_cpu_of(c)->apic;
     struct apic_clock t = bare_clock(c);
-    uint32_t at = gva & 15;
-    uint64_t value = at < 4 ? apic_read(a, gva & (PAGE_BYTES - 16), &t) >> at % 4 * 8 : 0;
+    uint32_t at = gva & 15, reg = gva & (PAGE_BYTES - 16);
+    uint64_t value = at >= 4                                 ? 0
+                     : is_ioapic(bare_cpu_of(c)->device_gpa) ? ioapic_read(&c->x->bare->ioapic, reg)
+                                                             : apic_read(a, reg, &t);
+    value >>= at % 4 * 8;
     memset(buf, 0, len);
     memcpy(buf, &value, min_u64(len, sizeof value));
     bare_update(c);
@@ -143,8 +151,12 @@ static void device_store(struct exec_cpu *c, uint64_t gva, const void *buf, uint
     ps_t due = a->due_ps;
     uint32_t value = 0;
     memcpy(&value, buf, min_u64(len, sizeof value));
-    if (!(gva & 15))
-        apic_write(a, gva & (PAGE_BYTES - 16), value, &t);
+    uint32_t reg = gva & (PAGE_BYTES - 1);
+    c->x->bare->acting = c;
+    if (is_ioapic(bare_cpu_of(c)->device_gpa))
+        ioapic_write(&c->x->bare->ioapic, reg, value);
+    else if (!(reg & 15))
+        apic_write(a, reg, value, &t);
     c->stored_page = gva & ~(uint64_t)(PAGE_BYTES - 1);
     c->stored_hpa = DEVICE_HPA;
     changed(c, due);
@@ -174,8 +186,8 @@ static enum x86_bus_status device_page(struct exec_cpu *c, uint64_t gva, enum x8
 {
     struct bare_cpu *bc = bare_cpu_of(c);
     if (access == X86_EXEC) {
-        fail(c->x->diag, "vm %s: vCPU %u: found code at %llx, in the page of its local APIC", c->x->vm->name,
-             c->v->index, (unsigned long long)gva);
+        fail(c->x->diag, "vm %s: vCPU %u: found code at %llx, in the page of a device", c->x->vm->name, c->v->index,
+             (unsigned long long)gva);
         return X86_BUS_STOP;
     }
     bc->device_page = gva & ~(uint64_t)(PAGE_BYTES - 1);
@@ -341,12 +353,29 @@ static enum x86_bus_status port_in(struct x86_cpu *cpu, uint16_t port, uint32_t 
         *value = pic_read(&b->pic, port);
     else if (port >= UART_COM1 && port < UART_COM1 + UART_N && size == 1)
         *value = uart_read(&b->uart, port - UART_COM1);
-    else if (port == PORT_CLOCK + 1 && size == 1)
+    else if (port == BARE_CLOCK_PORT + 1 && size == 1)
         *value = read_clock(c, b->clock_index);
-    else if (port == PORT_EXIT)
+    else if (port == PORT_EXIT || port == ACPI_SLEEP_PORT || port == ACPI_STATUS_PORT)
         *value = 0;
     bare_lines(c);
     return X86_BUS_OK;
+}
+
+/* Status, resets, power-off. */
+static bool is_end(uint16_t port, uint32_t value)
+{
+    switch (port) {
+    case PORT_EXIT:
+        return true;
+    case PORT_KEYBOARD:
+        return value == 0xfe;
+    case ACPI_RESET_PORT:
+        return (value & ACPI_RESET_VALUE) == ACPI_RESET_VALUE;
+    case ACPI_SLEEP_PORT:
+        return value & ACPI_SLEEP_ENABLE && ACPI_SLEEP_TYPE(value) == ACPI_S5;
+    default:
+        return false;
+    }
 }
 
 static enum x86_bus_status port_out(struct x86_cpu *cpu, uint16_t port, uint32_t size, uint32_t value)
@@ -359,10 +388,9 @@ static enum x86_bus_status port_out(struct x86_cpu *cpu, uint16_t port, uint32_t
         pic_write(&b->pic, port, (uint8_t)value);
     else if (port >= UART_COM1 && port < UART_COM1 + UART_N && size == 1)
         uart_write(&b->uart, port - UART_COM1, (uint8_t)value);
-    else if (port == PORT_CLOCK)
+    else if (port == BARE_CLOCK_PORT)
         b->clock_index = value & 0x7f;
-    else if (port == PORT_EXIT || (port == PORT_KEYBOARD && value == 0xfe) ||
-             (port == PORT_RESET && (value & 0xff) >> 1 & 1 && value & 4)) {
+    else if (is_end(port, value)) {
         bare_end(b, port == PORT_EXIT ? (int32_t)(value & 0xff) : 0);
         return X86_BUS_STOP;
     }

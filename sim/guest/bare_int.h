@@ -6,8 +6,12 @@
 #include "sim/guest/apic.h"
 #include "sim/guest/bare.h"
 #include "sim/guest/exec_int.h"
+#include "sim/guest/ioapic.h"
 #include "sim/guest/pic.h"
 #include "sim/guest/uart.h"
+
+#define BARE_CLOCK_PORT 0x70u
+#define BARE_UART_LINE  4u /* COM1's, in every PC */
 
 enum bare_state { BARE_RUNS, BARE_HALTS, BARE_WAITS_START };
 
@@ -36,6 +40,8 @@ struct bare {
     struct bare_cpu *cpu; /* one a vCPU */
     struct uart uart;
     struct pic pic; /* to vCPU 0, by LINT0 of its APIC */
+    struct ioapic ioapic;
+    struct exec_cpu *acting; /* by whose doing a line changes */
     uint8_t clock_index;
     char line[4096]; /* of the console, not yet written */
     uint32_t n_line;
@@ -56,6 +62,9 @@ void bare_update(struct exec_cpu *c);
 /* bare_run.c */
 /* An interrupt command of vCPU c's APIC. */
 void bare_send(void *c, const struct apic_ipi *ipi);
+/* Of b's I/O APIC, by the doing of b->acting; and the end of one, at vCPU c's APIC. */
+void bare_send_line(void *b, const struct apic_ipi *ipi);
+void bare_ended(void *c, uint8_t vector);
 /* Interrupt lines may have changed, by what c does: vCPU 0 may have something to take. */
 void bare_lines(struct exec_cpu *c);
 /* Ends the run. */

@@ -87,7 +87,7 @@ static void deliver(struct exec_cpu *from, struct exec_cpu *to, const struct api
     switch (ipi->delivery) {
     case APIC_FIXED:
     case APIC_LOWEST:
-        apic_accept(&bc->apic, ipi->vector);
+        (ipi->is_level ? apic_accept_level : apic_accept)(&bc->apic, ipi->vector);
         bare_update(to);
         break;
     case APIC_NMI:
@@ -161,13 +161,25 @@ void bare_send(void *ctx, const struct apic_ipi *ipi)
             deliver(from, &x->cpu[i], ipi, now);
 }
 
-#define UART_LINE 4u /* COM1's, in every PC */
+void bare_send_line(void *ctx, const struct apic_ipi *ipi)
+{
+    bare_send(((struct bare *)ctx)->acting, ipi);
+}
+
+void bare_ended(void *ctx, uint8_t vector)
+{
+    struct exec_cpu *c = ctx;
+    c->x->bare->acting = c;
+    ioapic_end(&c->x->bare->ioapic, vector);
+}
 
 void bare_lines(struct exec_cpu *c)
 {
     struct bare *b = c->x->bare;
     struct exec_cpu *boot = &c->x->cpu[0];
-    pic_set(&b->pic, UART_LINE, uart_interrupts(&b->uart));
+    b->acting = c;
+    pic_set(&b->pic, BARE_UART_LINE, uart_interrupts(&b->uart));
+    ioapic_set(&b->ioapic, BARE_UART_LINE, uart_interrupts(&b->uart));
     bare_update(boot);
     if (boot != c && boot->v->is_done && is_woken(boot)) {
         x86_stop_soon(&c->x86);

@@ -4,7 +4,7 @@
 # qemu-system-x86_64 7.2.22 printed (-M q35 -cpu max -smp 4, TCG); where qemu is there, it is asked again.
 # `bare.sh --record` writes these files.
 set -eu
-programs="hello exceptions interrupts paging phases pmemlog selfmod smp user"
+programs="acpi hello exceptions interrupts paging phases pmemlog selfmod smp user"
 expected=$SRCDIR/tests/e2e/bare
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

@@ -331,5 +331,6 @@ struct boot_info {
 extern struct memory_range memory_map[32];
 extern uint32_t n_memory_map;
 extern char command_line[1024];
+extern uint64_t acpi_root; /* address of ACPI's RSDP; 0: none */
 
 #endif

@@ -21,6 +21,7 @@ static struct percpu cpus[MAX_CPUS];
 struct memory_range memory_map[32];
 uint32_t n_memory_map;
 char command_line[1024];
+uint64_t acpi_root;
 const uint64_t user_tss_rsp0 = offsetof(struct percpu, tss) + 4;
 
 /* start.S knows these. */
@@ -167,6 +168,7 @@ static void copy_boot_info(void)
     const struct boot_info *b = (const void *)boot_info_address;
     if (b->magic != BOOT_MAGIC)
         return;
+    acpi_root = b->rsdp;
     const char *line = (const void *)b->command_line;
     for (uint32_t i = 0; line && line[i] && i + 1 < sizeof command_line; i++)
         command_line[i] = line[i];
