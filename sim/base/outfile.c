@@ -13,9 +13,13 @@ int out_open(struct outfile *o, const char *path, struct diag *d)
     struct stat st;
     bool exists = stat(path, &st) == 0, is_special = exists && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
     char *real = exists && !is_special ? realpath(path, NULL) : NULL; /* a link stays one: its file is replaced */
+    o->f = NULL;
     o->path = real ? real : xstrdup(path);
     o->tmp = is_special ? NULL : xasprintf("%s.tmp-%ld", o->path, (long)getpid());
-    o->f = fopen(is_special ? path : o->tmp, "we");
+    if (exists && S_ISDIR(st.st_mode))
+        errno = EISDIR;
+    else
+        o->f = fopen(is_special ? path : o->tmp, "we");
     if (o->f)
         return 0;
     fail(d, "%s: cannot be written: %s", path, strerror(errno));

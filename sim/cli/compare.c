@@ -62,7 +62,7 @@ int cmd_compare(int argc, char **argv)
     if (n == ARGS_HELP)
         return EXIT_DONE;
     if (n >= 0 && n != 2)
-        n = fail(&d, "compare: found %d results, expected two", n);
+        n = fail(&d, "compare: found %d result%s, expected two: A and B", n, n == 1 ? "" : "s");
     if (n == 2 && !(c.tolerance >= 0 && c.tolerance < 1))
         n = fail(&d, "--tolerance: expected a number from 0 to below 1");
     if (n != 2)

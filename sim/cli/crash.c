@@ -4,6 +4,7 @@
 
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
+#include "sim/hv/shared_object.h"
 #include "sim/nvdimm/crash.h"
 
 #include <dlfcn.h>
@@ -92,8 +93,11 @@ static const struct quire_crash_program *open_program(const char *path, void **h
 {
     char *file = strchr(path, '/') ? xstrdup(path) : xasprintf("./%s", path);
     const struct quire_crash_program *p = NULL;
-    *handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
-    if (!*handle)
+    bool is_whole = shared_object_check(file, "", d) == 0;
+    *handle = is_whole ? dlopen(file, RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (!is_whole)
+        ; /* said */
+    else if (!*handle)
         fail(d, "%s: cannot be loaded: %s", path, dlerror());
     else if (!(p = dlsym(*handle, "quire_crash_program")))
         fail(d, "%s: found no `quire_crash_program`, expected a program written for quire/crash.h", path);
@@ -267,6 +271,8 @@ int cmd_crash(int argc, char **argv)
         which++;
     if (n >= 0 && !domains[which])
         n = fail(&d, "--domain: found '%s', expected adr, adr-fails or eadr", domain);
+    if (n >= 0 && o.max_images == 0)
+        n = fail(&d, "--max-images: found 0, expected at least 1");
     if (n == 0)
         fail(&d, "crash: found no program, expected a shared object (quire crash --help)");
     if (n <= 0)

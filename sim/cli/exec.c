@@ -107,7 +107,7 @@ static int exec(const struct exec_args *a, char **word, int n, struct diag *d)
     struct result *r = result_new();
     struct run_checkpoint at[RUN_MAX_CHECKPOINTS];
     struct run_checkpoints save;
-    int bad = !conf ? -1 : point_checkpoints(&a->checkpoint, a->stop, at, &save, d);
+    int bad = !conf || point_check_out(a->out, d) ? -1 : point_checkpoints(&a->checkpoint, a->stop, at, &save, d);
     for (uint32_t i = 0; !bad && i < a->set.n; i++)
         bad = point_set(conf, a->set.text[i], d);
     if (!bad)
@@ -120,6 +120,7 @@ static int exec(const struct exec_args *a, char **word, int n, struct diag *d)
         warn_of_sample(r);
     if (!bad && !result_get(r, "vm.exec.exit_status", &status))
         bad = fail(d, "exec: --set vm.exec.* took the program away");
+    point_plain("exec", d);
     result_free(r);
     conf_free(conf);
     free(text);

@@ -64,6 +64,10 @@ static int dispatch(int argc, char **argv)
         usage(stdout);
         return EXIT_DONE;
     }
+    if (strcmp(argv[1], "help") == 0) { /* quire help run */
+        char *words[] = {argv[0], argc > 2 ? argv[2] : (char *)"--help", (char *)"--help"};
+        return dispatch(argc > 2 ? 3 : 2, words);
+    }
     if (strcmp(argv[1], "--version") == 0) {
         printf("quire %s (build %s)\n", QUIRE_VERSION, QUIRE_BUILD_ID);
         return EXIT_DONE;

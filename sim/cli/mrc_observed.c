@@ -2,6 +2,7 @@
 /* quire mrc --method observed: the trace runs in a VM of a simulated machine, once without and once with a policy that
  * watches its pages; the curve is the one that the policy saw. */
 #include "sim/cli/find.h"
+#include "sim/cli/point.h"
 #include "sim/cli/mrc.h"
 #include "sim/machine/curve.h"
 #include "sim/machine/run.h"
@@ -165,6 +166,7 @@ int mrc_observe(const struct mrc_observe *o, struct mrc_curve *curve, struct mrc
     int rc = !conf || run_point(conf, r, d) || read_curve(r, o->sizes, curve, d) ? -1 : 0;
     if (rc == 0)
         read_price(r, price);
+    point_plain("--observe", d);
     price->policy = ways[way].policy;
     result_free(r);
     conf_free(conf);

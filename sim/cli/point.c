@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 void point_add_policy(FILE *f, const char *spec)
 {
@@ -37,6 +38,63 @@ int point_write(const struct conf *conf, const struct result *r, const char *out
     free((char *)m.config);
     run_inputs_free(&in);
     return bad;
+}
+
+void point_put_text(FILE *f, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', f);
+        fputc(*text, f);
+    }
+}
+
+int point_check_out(const char *out, struct diag *d)
+{
+    struct stat st;
+    if (!*out)
+        return 0;
+    if (stat(out, &st) == 0 && !S_ISDIR(st.st_mode))
+        return fail(d, "--out: found the file %s, expected a folder", out);
+    char *parent = xstrdup(out), *slash;
+    size_t n = strlen(parent);
+    while (n > 1 && parent[n - 1] == '/')
+        parent[--n] = 0;
+    slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = 0;
+    int bad = access(stat(out, &st) == 0 ? out : slash ? parent : ".", W_OK);
+    if (bad)
+        fail(d, "--out: %s cannot be made: %s", out, strerror(errno));
+    free(parent);
+    return bad;
+}
+
+/* Behind "NAME:LINE: " or "NAME:LINE " if text begins so, else text. */
+static const char *behind_place(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+    if (strncmp(text, name, n) != 0 || text[n] != ':' || text[n + 1] < '0' || text[n + 1] > '9')
+        return text;
+    text += n + 1;
+    text += strspn(text, "0123456789");
+    text += *text == ':';
+    return text + (*text == ' ');
+}
+
+void point_plain(const char *name, struct diag *d)
+{
+    struct diag was = *d;
+    *d = (struct diag){0};
+    for (const char *line = was.text, *end; *line; line = end + (*end != 0)) {
+        end = line + strcspn(line, "\n");
+        const char *p = behind_place(line, name), *key = strncmp(p, "[vm.", 4) == 0 ? strstr(p, "] ") : NULL;
+        bool is_option = p != line && key && key < end;
+        p = is_option ? key + 2 : p;
+        fail(d, "%s%.*s", is_option ? "--" : "", (int)(end - p), p);
+        for (char *c = d->text + d->len - (end - p); is_option && *c && *c != ':'; c++)
+            *c = *c == '_' ? '-' : *c;
+    }
 }
 
 int point_set(struct conf *conf, const char *text, struct diag *d)

@@ -27,8 +27,9 @@ static char *experiment_text(const struct replay_args *a, const char *what, cons
         fprintf(f, "include(\"%s\")\n", machine);
     fprintf(f, "seed = %llu\ncheck = %s\ntrue_curve = %s\n", (unsigned long long)a->seed, a->check ? "true" : "false",
             a->true_curve ? "true" : "false");
-    fprintf(f, "vm \"vm0\" {\n  %s = \"%s\"\n  memory = \"%s\"\n  pmem = \"%s\"\n  backing = \"%s\"\n",
-            made ? "generator" : "trace", made ? what + 10 : what, a->memory, a->pmem, a->backing);
+    fprintf(f, "vm \"vm0\" {\n  %s = \"", made ? "generator" : "trace");
+    point_put_text(f, made ? what + 10 : what);
+    fprintf(f, "\"\n  memory = \"%s\"\n  pmem = \"%s\"\n  backing = \"%s\"\n", a->memory, a->pmem, a->backing);
     fprintf(f, "  vcpus = %llu\n  accesses = %llu\n  format = \"%s\"\n  footprint = \"%s\"\n}\n",
             (unsigned long long)a->vcpus, (unsigned long long)a->accesses, a->format, a->footprint);
     if (a->policy[0])
@@ -39,6 +40,9 @@ static char *experiment_text(const struct replay_args *a, const char *what, cons
 
 static int replay(const struct replay_args *a, const char *what, struct diag *d)
 {
+    size_t n = strlen(what);
+    if (n > 5 && strcmp(what + n - 5, ".conf") == 0)
+        return fail(d, "%s: found an experiment file, expected a trace; quire run runs an experiment", what);
     char *machine = a->machine[0] ? find_machine(a->machine, d) : NULL;
     if (a->machine[0] && !machine)
         return -1;
@@ -47,7 +51,7 @@ static int replay(const struct replay_args *a, const char *what, struct diag *d)
     struct result *r = result_new();
     struct run_checkpoint at[RUN_MAX_CHECKPOINTS];
     struct run_checkpoints save;
-    int bad = !conf ? -1 : point_checkpoints(&a->checkpoint, a->stop, at, &save, d);
+    int bad = !conf || point_check_out(a->out, d) ? -1 : point_checkpoints(&a->checkpoint, a->stop, at, &save, d);
     for (uint32_t i = 0; !bad && i < a->set.n; i++)
         bad = point_set(conf, a->set.text[i], d);
     if (!bad)
@@ -56,6 +60,7 @@ static int replay(const struct replay_args *a, const char *what, struct diag *d)
         bad = point_write(conf, r, a->out, d);
     else if (!bad)
         result_print(r, stdout);
+    point_plain("replay", d);
     result_free(r);
     conf_free(conf);
     free(text);

@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 int cmd_report(int argc, char **argv)
 {
@@ -34,6 +36,16 @@ int cmd_report(int argc, char **argv)
         fail(&d, "report: found no results, expected the folder that quire run wrote");
     if (n <= 0)
         return args_complain(&d);
+    struct stat st;
+    bool is_file = stat(word[0], &st) == 0 && !S_ISDIR(st.st_mode);
+    char *probe = xasprintf("%s/experiment.conf", word[0]);
+    bool has_plan = !is_file && access(probe, R_OK) == 0;
+    free(probe);
+    if (!has_plan) {
+        fail(&d, "report: found %s %s, expected a folder that quire run wrote (it has an experiment.conf)",
+             is_file ? "the file" : "no results in", word[0]);
+        return args_complain(&d);
+    }
     char *plan = xasprintf("%s/experiment.conf", word[0]),
          *to = out[0] ? xstrdup(out) : xasprintf("%s/report", word[0]);
     char *style = find_file("tools/report/style.gp", "report/style.gp", &d);

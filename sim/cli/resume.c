@@ -44,12 +44,13 @@ static int go_on(const struct resume_args *a, struct run_resume *from, struct di
     struct conf *conf = conf_parse(from->config, strlen(from->config), "checkpoint", a->dir[0] ? a->dir : from->dir,
                                    &experiment_schema, d);
     struct result *r = result_new();
-    int bad = conf ? run_resume_point(conf, from, &save, r, d) : -1;
+    int bad = conf && point_check_out(a->out, d) == 0 ? run_resume_point(conf, from, &save, r, d) : -1;
     if (!bad && a->out[0])
         bad = point_write(conf, r, a->out, d);
     if (!bad && a->stats)
         result_print(r, stderr);
     int status = bad < 0 ? -1 : bad ? 0 : status_of(conf, r);
+    point_plain("checkpoint", d);
     result_free(r);
     conf_free(conf);
     return status;

@@ -183,7 +183,8 @@ static int parse(struct elf *e, struct diag *d)
     GElf_Ehdr h;
     elf_version(EV_CURRENT);
     if (e->n_file < 4 || memcmp(e->file, ELFMAG, SELFMAG) != 0)
-        return fail(d, "%s: byte 0: found no ELF signature, expected a program", e->path);
+        return fail(d, "%s: byte 0: found %s, expected a static program", e->path,
+                    e->n_file > 2 && memcmp(e->file, "#!", 2) == 0 ? "a script" : "no ELF signature");
     Elf *f = elf_memory((char *)e->file, e->n_file);
     if (!f || elf_kind(f) != ELF_K_ELF || !gelf_getehdr(f, &h)) {
         fail(d, "%s: broken ELF header: %s", e->path, elf_errmsg(-1));

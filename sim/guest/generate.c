@@ -144,8 +144,11 @@ struct generator *generator_new(const char *name, const struct vm_conf *conf, ui
         kind++;
     if (kind == N_ELEMS(kinds)) {
         const char *near = conf_nearest(name, names, N_ELEMS(names));
-        fail(d, "%s: generator: found '%s'%s%s%s", where, name, near ? ", did you mean '" : "", near ? near : "",
-             near ? "'?" : "");
+        char known[200] = "";
+        for (uint32_t i = 0; i < N_ELEMS(kinds); i++)
+            snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", names[i]);
+        fail(d, "%s: generator: found '%s'%s%s%s, expected one of %s", where, name, near ? " (did you mean '" : "",
+             near ? near : "", near ? "'?)" : "", known);
         return NULL;
     }
     if (kinds[kind].needs_pmem && conf->pmem_bytes / conf->vcpus < conf->append_bytes + LINE_BYTES) {

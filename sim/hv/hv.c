@@ -175,8 +175,8 @@ struct vm *hv_vm_new(struct hv *hv, const struct vm_setup *s, struct diag *d)
 {
     uint32_t nodes = hv->numa->n_cpu_nodes;
     if (s->node >= nodes || s->pmem_node >= nodes) {
-        fail(d, "vm %s: found node %u, the machine has %u with CPUs", s->name, s->node >= nodes ? s->node : s->pmem_node,
-             nodes);
+        fail(d, "vm %s: found node %u, the machine has %u with CPUs", s->name,
+             s->node >= nodes ? s->node : s->pmem_node, nodes);
         return NULL;
     }
     struct vm *vm = xcalloc(1, sizeof *vm);

@@ -2,6 +2,7 @@
 /* Loading of policy plugins: finding the file, the handshake, the option table. Nothing that a plugin hands over is
  * used before it was checked. */
 #include "sim/hv/plugin.h"
+#include "sim/hv/shared_object.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -53,28 +54,22 @@ static char *find(const char *name, const char *folders)
 
 static int digest_file(const char *path, char hex[PLUGIN_DIGEST_LEN], const char *where, struct diag *d)
 {
-    char buf[65536], magic[4] = {0};
-    size_t n, total = 0;
+    char buf[65536];
+    size_t n;
     FILE *f = fopen(path, "rb");
     if (f == NULL)
         return fail(d, "%s: cannot open %s: %s", where, path, strerror(errno));
     XXH3_state_t *x = XXH3_createState();
     CHECK(x != NULL);
     XXH3_128bits_reset(x);
-    while ((n = fread(buf, 1, sizeof buf, f)) > 0) {
-        if (total == 0)
-            memcpy(magic, buf, n < 4 ? n : 4);
+    while ((n = fread(buf, 1, sizeof buf, f)) > 0)
         XXH3_128bits_update(x, buf, n);
-        total += n;
-    }
     bool failed = ferror(f) != 0;
     XXH128_hash_t h = XXH3_128bits_digest(x);
     XXH3_freeState(x);
     fclose(f);
     if (failed)
         return fail(d, "%s: cannot read %s", where, path);
-    if (memcmp(magic, "\177ELF", 4) != 0)
-        return fail(d, "%s: %s: found no ELF file, expected a shared object", where, path);
     snprintf(hex, PLUGIN_DIGEST_LEN, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
     return 0;
 }
@@ -187,7 +182,7 @@ static int handshake(struct plugin *p, quire_policy_entry_fn *entry, const char 
 
 static int load(struct plugin *p, const char *where, struct diag *d)
 {
-    if (digest_file(p->path, p->digest, where, d) < 0)
+    if (shared_object_check(p->path, where, d) < 0 || digest_file(p->path, p->digest, where, d) < 0)
         return -1;
     p->so = dlopen(p->path, RTLD_NOW | RTLD_LOCAL);
     if (p->so == NULL)

@@ -288,6 +288,8 @@ struct grid *grid_read(const char *path, const char *study, struct diag *d)
     while (rc == 0 && *p)
         rc = read_row(g, &p, path, d);
     free(text);
+    if (rc == 0 && !g->n_rows)
+        rc = fail(d, "%s: found no rows below the heading, expected one a run", path);
     if (rc == 0)
         return g;
     grid_free(g);

@@ -52,6 +52,31 @@ expect 2 /nonexistent mrc /nonexistent
 expect 2 /nonexistent run /nonexistent
 expect 2 /nonexistent policy check /nonexistent
 
+# Natural mistakes, before anything has run or is written.
+expect 0 '' help
+expect 0 '' help mrc
+grep -q '^usage: quire mrc' "$tmp/out" || { echo "cli.sh: help mrc is not mrc --help" >&2; bad=1; }
+echo text >"$tmp/file"
+expect 2 'quire run runs an experiment' replay experiments/quickstart.conf
+expect 2 'quire replay runs a trace' run traces/redis-accesses.qtr
+expect 2 'expected a folder that quire run wrote' report "$tmp"
+expect 2 'expected a folder that quire run wrote' report "$tmp/file"
+expect 2 "--memory: found \"5\" without a unit" replay generator:zipf -n 10 --memory 5
+expect 2 "--backing: found \"3KiB\"" replay generator:zipf -n 10 --backing 3KiB
+expect 2 'expected one of stream, random' replay generator:nope -n 10
+expect 2 'expected a folder' replay generator:zipf -n 10 --out "$tmp/file"
+expect 2 'expected a folder' exec --out "$tmp/file" "$BUILD/workloads/mixed" 1
+expect 2 'Is a directory' exec --record "$tmp" "$BUILD/workloads/mixed" 1
+expect 2 'expected at least 1' crash --max-images 0 "$BUILD/workloads/crash/counter.so"
+expect 2 'expected the run to save' run tests/e2e/same.conf --checkpoint "1us:$tmp/x"
+head -c 4000 "$BUILD/workloads/crash/counter.so" >"$tmp/cut.so"
+expect 2 'cut off' crash "$tmp/cut.so"
+head -c 6000 "$BUILD/policies/mrc.so" >"$tmp/mrc.so"
+expect 2 'cut off' policy check "$tmp/mrc.so"
+printf '#!/bin/sh\n' >"$tmp/script"
+expect 2 'found a script' exec "$tmp/script"
+[ ! -e "$tmp/x" ] && [ "$(cat "$tmp/file")" = text ] || { echo "cli.sh: a mistake left something behind" >&2; bad=1; }
+
 # What is no regular file is written to, not replaced; a link stays a link.
 mkfifo "$tmp/pipe"
 cat "$tmp/pipe" >"$tmp/piped" &

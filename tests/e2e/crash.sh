@@ -51,7 +51,7 @@ echo text >"$tmp/text.so"
 bad 'region ends at 64' "$tmp/wild.so"
 bad 'crash ABI 9' "$tmp/abi.so"
 bad 'multiple of 64' "$tmp/odd.so"
-bad 'cannot be loaded' "$tmp/text.so"
+bad 'found no ELF file' "$tmp/text.so"
 bad 'quire_crash_program' "$BUILD/policies/mrc.so"
 bad 'expected adr' --domain adrr "$tmp/wild.so"
 bad 'no program'

@@ -262,7 +262,7 @@ Test(run, twice_gives_the_same_bytes)
 Test(run, bad_input_is_one_line)
 {
     static const char *const cases[][2] = {
-        {"vm \"a\" { generator = \"zpf\" }", "did you mean 'zipf'"},
+        {"vm \"a\" { generator = \"zpf\" }", "did you mean 'zipf'?), expected one of stream"},
         {"vm \"a\" { }", "found none of trace, generator and program, expected one"},
         {"vm \"a\" { trace = \"/nonexistent\" }", "/nonexistent"},
         {"vm \"a\" { generator = \"zipf\" node = 9 }", "the machine has 1"},
