@@ -279,24 +279,28 @@ static const struct conf_entry *entry_at(const struct conf_section *s, const cha
     return s ? conf_entry(s, word) : NULL;
 }
 
-void conf_blame(const struct conf_section *s, const struct diag *from, struct diag *to)
+void conf_blame(const struct conf_section *s, uint32_t since, struct diag *d)
 {
+    struct diag was = *d;
+    const char *first = was.text + since + (was.text[since] == '\n');
+    d->text[d->len = since] = 0;
     char own[256], where[600];
     conf_section_path(s, own, sizeof own);
-    for (const char *line = from->text, *end; *line; line = end + (*end != 0)) {
+    for (const char *line = first, *end; *line; line = end + (*end != 0)) {
         size_t n = strlen(own), len = strcspn(line, "\n"), key = strcspn(line, ":\n");
         const struct conf_section *in = NULL;
         const struct conf_entry *e = NULL;
         end = line + len;
+        d->n_errors--;
         if (key > n && strncmp(line, own, n) == 0 && line[n] == '.')
             e = entry_at(s, line + n + 1, key - n - 1, &in);
         if (e) {
             message_prefix(in, e->where, where, sizeof where);
-            fail(to, "%s %s%.*s", where, e->name, (int)(len - key), line + key);
+            fail(d, "%s %s%.*s", where, e->name, (int)(len - key), line + key);
         } else if (strncmp(line, s->where, strlen(s->where)) == 0) {
-            fail(to, "%.*s", (int)len, line);
+            fail(d, "%.*s", (int)len, line);
         } else {
-            fail(to, "%s: %.*s", s->where, (int)len, line);
+            fail(d, "%s: %.*s", s->where, (int)len, line);
         }
     }
 }

@@ -116,10 +116,10 @@ int conf_bind(const struct conf_section *s, const struct conf_key *keys, void *o
  * "file.conf:12: [policy.vfha]". False at the end. value and where may be NULL. */
 bool conf_item(const struct conf_section *s, uint32_t index, const char **key, const char **value, const char **where);
 
-/* Passes on what was found wrong with what section s says. A line that begins with the path of a key below s, as in
- * "machine.cache.l1d_size: ..." for the section machine, is told with that key's place if a file gives the key; other
- * lines with the place of s, unless they begin with it. */
-void conf_blame(const struct conf_section *s, const struct diag *from, struct diag *to);
+/* Says where the mistakes stand that d got since it was since bytes long, all of them found in what section s says. A
+ * line that begins with the path of a key below s, as in "machine.cache.l1d_size: ..." for the section machine, gets
+ * that key's place if a file gives the key; other lines get the place of s, unless they begin with it. */
+void conf_blame(const struct conf_section *s, uint32_t since, struct diag *d);
 
 /* Reads one value as a key of the given type (not CONF_LIST) would: `4GiB` for CONF_SIZE; a string is not copied. 0, or
  * -1 with one error: "<where> <key>: found ..., expected ...", so where is "file.conf:12: [section]" or "--policy:". */

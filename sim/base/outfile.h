@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 struct outfile {
-    FILE *f; /* write to it; errors are kept and reported by out_commit */
+    FILE *f;          /* write to it; errors are kept and reported by out_commit */
     char *path, *tmp; /* tmp: NULL for what is no regular file */
 };
 

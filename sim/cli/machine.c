@@ -76,10 +76,10 @@ static int show(const char *name, const char *nfit, bool json, struct diag *d)
     struct conf *conf = path ? conf_read(path, &root, d) : NULL;
     int bad = -1;
     const struct conf_section *host = conf ? conf_find(conf_root(conf), "machine", NULL) : NULL;
-    struct diag wrong = {0};
+    uint32_t since = d->len;
     if (conf && machine_bind(host, &mc, d) == 0) {
-        m = machine_new(&mc, &wrong);
-        conf_blame(host ? host : conf_root(conf), &wrong, d);
+        m = machine_new(&mc, d);
+        conf_blame(host ? host : conf_root(conf), since, d);
     }
     if (m && (!nfit || write_nfit(m, nfit, d) == 0)) {
         (json ? print_json : print_table)(m);

@@ -158,9 +158,9 @@ static struct vm *add_vm(struct run *r, const struct conf *conf, const struct co
         file[i] = **path[i] ? conf_file(conf, *path[i]) : xstrdup("");
         *path[i] = file[i];
     }
-    struct diag wrong = {0};
-    struct vm *vm = guest_new(&r->m->hv, conf_title(s), v, conf_where(s), &wrong);
-    conf_blame(s, &wrong, d);
+    uint32_t since = d->len;
+    struct vm *vm = guest_new(&r->m->hv, conf_title(s), v, conf_where(s), d);
+    conf_blame(s, since, d);
     for (uint32_t i = 0; i < N_ELEMS(path); i++)
         free(file[i]);
     return vm;
@@ -555,10 +555,10 @@ static int prepare(struct run *r, const struct conf *conf, struct diag *d)
     if (r->is_baseline)
         r->conf.check = r->conf.true_curve = r->conf.sample_ps = 0;
     const struct conf_section *host = conf_find(conf_root(conf), "machine", NULL);
-    struct diag wrong = {0};
-    r->m = machine_new(&mc, &wrong);
+    uint32_t since = d->len;
+    r->m = machine_new(&mc, d);
     if (!r->m) {
-        conf_blame(host ? host : conf_root(conf), &wrong, d);
+        conf_blame(host ? host : conf_root(conf), since, d);
         return -1;
     }
     r->m->hv.series = on_series;

@@ -658,3 +658,25 @@ Test(conf, nearest_word)
     cr_assert_null(conf_nearest("gamma", names, 3));
     cr_assert_null(conf_nearest("x", names, 0));
 }
+
+/* ---- blame ------------------------------------------------------------------------------------------------------- */
+Test(conf, mistakes_found_later_are_told_with_their_place)
+{
+    struct diag d = {0};
+    const char *text = "seed = 1\nmachine {\n  imc { wpq_entries = 4\n  }\n}\n";
+    struct conf *c = conf_parse(text, strlen(text), "x.conf", "", &top, &d);
+    cr_assert(c != NULL, "%s", d.text);
+    const struct conf_section *m = conf_find(conf_root(c), "machine", NULL);
+    fail(&d, "earlier");
+    uint32_t since = d.len;
+    conf_blame(m, since, &d);
+    cr_expect_str_eq(d.text, "earlier");
+    fail(&d, "machine.imc.wpq_entries: 4 are too few");
+    fail(&d, "machine.imc.other: odd");
+    fail(&d, "x.conf:2: told already");
+    conf_blame(m, since, &d);
+    cr_expect_str_eq(d.text, "earlier\nx.conf:3: [machine.imc] wpq_entries: 4 are too few\n"
+                             "x.conf:2: machine.imc.other: odd\nx.conf:2: told already");
+    cr_expect_eq(d.n_errors, 4);
+    conf_free(c);
+}
