@@ -28,6 +28,10 @@ expect 2 usage:
 expect 2 "did you mean 'run'" rnu
 expect 2 "no command 'xyzzy'" xyzzy
 expect 2 "found no machine 'cascade-lake' (did you mean 'cascade-lake-2s'?)" machine cascade-lake
+# Nothing is built among the sources.
+code=0
+(cd "$SRCDIR" && ./configure) >"$tmp/out" 2>"$tmp/err" || code=$?
+[ "$code" = 2 ] && grep -q 'mkdir build' "$tmp/err" || { echo "cli.sh: configure among the sources: exit $code" >&2; bad=1; }
 commands=$("$QUIRE" --help | awk '/^  [a-z]/ { print $1 }')
 [ "$(echo "$commands" | wc -l)" -ge 8 ] || { echo "cli.sh: commands missing from --help" >&2; bad=1; }
 for c in $commands; do
