@@ -150,6 +150,7 @@ static int take_machine(const char **word, int n, const char **machine, struct d
 static int select_figures(const char *claims, const char **word, int n, bool *selected, struct diag *d)
 {
     int bad = 0;
+    bool any = false;
     for (int k = 0; k < n; k++) {
         if (!names_figures(word[k]))
             bad = fail(d,
@@ -162,7 +163,11 @@ static int select_figures(const char *claims, const char **word, int n, bool *se
         for (int k = 0; k < n; k++)
             selected[i] |= validate_names(&validate_figures[i], word[k]);
         selected[i] &= validate_claims(claims, &validate_figures[i]);
+        any |= selected[i];
     }
+    if (!bad && !any)
+        bad = fail(d, "validate: found no row that is asked for and that the machine claims, expected some of \"%s\"",
+                   claims);
     return bad;
 }
 

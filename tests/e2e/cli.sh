@@ -51,6 +51,7 @@ expect 2 'expected a number' bench --scale inf
 expect 2 "found 'xyzzy'" bench xyzzy
 expect 2 'a machine, or one of' validate xyzzy
 expect 0 '' validate cascade-lake-2s 8 --json
+expect 2 'that the machine claims' validate nvdimm-n-2s optane
 expect 2 'expected one' validate cascade-lake-2s skylake-2s
 expect 2 /nonexistent mrc /nonexistent
 expect 2 /nonexistent run /nonexistent

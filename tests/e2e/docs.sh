@@ -28,6 +28,10 @@ ln -s "$BUILD" "$root/build"
 PATH=$BUILD:$PATH
 export PATH
 cd "$root"
+for f in own.conf own-machine.conf; do # the blocks of docs/start.md, in order
+    awk -v n="$f" 'BEGIN { want = n == "own.conf" ? 1 : 2 } /^```conf$/ { on = ++k == want; next } /^```$/ { on = 0 } on' docs/start.md >"$f"
+    [ -s "$f" ] || { echo "docs.sh: docs/start.md has no $f" >&2; bad=1; }
+done
 sed -n '/^\o140\{3\}c$/,/^\o140\{3\}$/p' docs/policies.md | sed '1d;$d' >touched.c
 
 # lines INDENT: what stands behind exactly that indent and begins a command; comments begin after two spaces.

@@ -30,7 +30,8 @@ fails 1 "$QUIRE" validate --machine "$tmp/slow.conf"
 grep -q '1 of 2 rows in band' "$tmp/out"
 grep 'L2 load-to-use' "$tmp/out" | grep -q FAR
 # What it does not claim is not measured.
-"$QUIRE" validate 22 --machine "$tmp/slow.conf" | grep -q '0 of 0 rows'
+fails 2 "$QUIRE" validate 22 --machine "$tmp/slow.conf"
+grep -q 'expected some of "1 2"' "$tmp/err"
 
 fails 2 "$QUIRE" validate nonsense
 grep -q "found 'nonsense'" "$tmp/err"
