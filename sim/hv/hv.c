@@ -369,6 +369,8 @@ static void handle(struct hv *hv, const struct heap_item *e)
         uint32_t cores = (uint32_t)hv->conf.cores, node = (uint32_t)e->id;
         for (uint32_t i = 0; i < vm->n_vcpus; i++)
             hv_vcpu_move(&vm->vcpu[i], node * cores + i % cores);
+        if (hv->event)
+            hv->event(hv->out_ctx, "vcpu", "vCPUs move", vm->index + 1, node, e->at_ps, 0);
         break;
     }
     default:

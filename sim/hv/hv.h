@@ -207,6 +207,8 @@ struct hv {
     uint64_t seed;
     void (*series)(void *ctx, const char *name, const char *label, const char *x_name, double x, double y);
     void (*taint)(void *ctx, const char *word);
+    /* What happened from ts on for dur (0: at once), for events.json; pid 0: the machine, 1..: a VM; tid: CPU or node.
+     * NULL: nobody wants to know. */
     void (*event)(void *ctx, const char *category, const char *name, uint32_t pid, uint32_t tid, ps_t ts, ps_t dur);
     void *out_ctx;
     /* Called between two quanta when the earliest clock has reached save_at; moves save_at on. Anything but 0 ends

@@ -30,6 +30,7 @@ struct hv_move {
     uint32_t at;   /* job of the batch that is being copied */
     uint64_t done; /* bytes of it that are */
     ps_t next_ps;  /* the rate allows no batch before */
+    ps_t began_ps; /* the copy of the batch */
 };
 
 static struct hv_move *engine(struct hv *hv)
@@ -168,7 +169,7 @@ static void begin_copy(struct hv *hv, ps_t now)
     e->is_copying = true;
     e->at = 0;
     e->done = 0;
-    e->next_ps = now;
+    e->next_ps = e->began_ps = now;
 }
 
 /* One piece of 4 KiB: short enough that the channels are not booked far ahead of the vCPUs' own accesses. The next
@@ -244,6 +245,8 @@ static void finish_batch(struct hv *hv, ps_t now)
             vm_done[finished[i].vm] = true;
             hv_shootdown(hv, hv->vm[finished[i].vm], finished[i].cpu);
         }
+    if (n_finished && hv->event)
+        hv->event(hv->out_ctx, "move", "batch of pages", 0, finished[0].cpu, e->began_ps, now - e->began_ps);
     memcpy(e->batch, again, n_again * sizeof *again);
     e->n_batch = n_again;
     e->is_copying = false;

@@ -107,6 +107,11 @@ static void on_series(void *ctx, const char *name, const char *label, const char
     }
 }
 
+static void on_event(void *ctx, const char *category, const char *name, uint32_t pid, uint32_t tid, ps_t ts, ps_t dur)
+{
+    result_event(((struct run *)ctx)->out, category, name, pid, tid, ts, dur, NULL, 0);
+}
+
 static void on_taint(void *ctx, const char *word)
 {
     result_taint(((struct run *)ctx)->out, word);
@@ -239,6 +244,16 @@ static ps_t end_of_run(const struct hv *hv)
     for (uint32_t i = 0; i < hv->n_cpus; i++)
         end = max_u64(end, hv->cpu[i].core.now_ps);
     return end;
+}
+
+/* The frame in which the events of the run stand: its VMs, and the power if it failed. */
+static void report_events(struct run *r)
+{
+    const struct hv *hv = &r->m->hv;
+    for (uint32_t i = 0; i < hv->n_vms; i++)
+        result_event(r->out, "vm", hv->vm[i]->name, i + 1, 0, 0, end_of_run(hv), "vcpus", hv->vm[i]->n_vcpus);
+    if (hv->is_down)
+        result_event(r->out, "power", "the power fails", 0, 0, hv->down_ps, 0, NULL, 0);
 }
 
 static void report_cpus(struct run *r)
@@ -409,6 +424,7 @@ static void report(struct run *r)
     result_text(r->out, "timing", "block");
     report_curve_mode(r);
     report_cpus(r);
+    report_events(r);
     report_overhead(r);
     for (uint32_t i = 0; i < r->m->numa.n_nodes; i++)
         report_node(r, i);
@@ -563,6 +579,7 @@ static int prepare(struct run *r, const struct conf *conf, struct diag *d)
     }
     r->m->hv.series = on_series;
     r->m->hv.taint = on_taint;
+    r->m->hv.event = on_event;
     r->m->hv.out_ctx = r;
     if (add_policies(r, conf, d))
         return -1;

@@ -21,6 +21,13 @@ sums "$tmp/a" >"$tmp/a.sums"
 sums "$tmp/b" >"$tmp/b.sums"
 cmp "$tmp/a.sums" "$tmp/b.sums" || die "-j1 and -j2 differ"
 
+# What happened is in events.json: the VM, its move to the other node, pages that followed.
+events=$(grep -l '"vCPUs move"' "$tmp"/a/runs/*/events.json) || die "no run's events tell of a move of vCPUs"
+for f in $events; do
+    grep -q '"cat":"vm","name":"kv","ph":"X","pid":1' "$f" || die "$f does not tell of the VM"
+    [ "$(grep -c '"name":"batch of pages","ph":"X"' "$f")" -gt 3 ] || die "$f does not tell of moved pages"
+done
+
 # Killed in the middle, then again: the same end.
 "$QUIRE" run "$conf" --out "$tmp/c" -j 1 >/dev/null 2>&1 &
 pid=$!
