@@ -228,16 +228,20 @@ static int64_t sys_madvise(struct thread *t, const uint64_t a[6])
         return -EINVAL;
     if (a[2] != MADV_DONTNEED)
         return 0;
-    while (a[0] < end) { /* pages of private memory come back as zero */
-        const struct region *r = space_at(s, a[0]);
-        if (!r || r->end < end || (r->kind != REGION_ANON && r->kind != REGION_HEAP && r->kind != REGION_STACK))
-            return r ? 0 : -ENOMEM;
-        struct region again = *r;
-        again.start = a[0];
-        again.end = end;
-        return space_map(s, t->vcpu, &again) ? -ENOMEM : 0;
+    bool has_hole = false; /* is told at the end: what is mapped is dropped all the same */
+    for (uint64_t at = a[0], to; at < end; at = to) {
+        const struct region *r = space_at(s, at);
+        to = r ? min_u64(r->end, end) : at + PAGE_BYTES;
+        has_hole |= !r;
+        if (!r || r->is_shared || (r->kind != REGION_ANON && r->kind != REGION_HEAP && r->kind != REGION_STACK))
+            continue;
+        struct region again = *r; /* pages of private memory come back as zero */
+        again.start = at;
+        again.end = to;
+        if (space_map(s, t->vcpu, &again))
+            return -ENOMEM;
     }
-    return 0;
+    return has_hole ? -ENOMEM : 0;
 }
 
 static int64_t sys_mincore(struct thread *t, const uint64_t a[6])

@@ -11,6 +11,7 @@
 
 #define BIT(signal)      (1ull << ((signal)-1))
 #define ALWAYS           (BIT(SIGKILL) | BIT(SIGSTOP)) /* neither blocked nor caught */
+#define ALTSTACK_MIN     2048u                         /* MINSIGSTKSZ of its ABI */
 #define HANDLER_RESTORER 0x04000000u                   /* SA_RESTORER */
 
 /* ---- the frame (Linux, arch/x86/include/uapi/asm/{sigcontext,ucontext,siginfo}.h) ---- */
@@ -46,6 +47,11 @@ struct delivery {
     uint64_t address, error_code, trap;
 };
 
+static bool on_altstack(const struct linux_thread *os, uint64_t sp)
+{
+    return sp - os->altstack - 1 < os->altstack_bytes; /* its end is on it, for stacks grow downwards */
+}
+
 static void fill_frame(struct thread *t, const struct x86_state *s, const struct delivery *d, uint64_t fpstate,
                        struct signal_frame *f)
 {
@@ -71,6 +77,15 @@ static void fill_frame(struct thread *t, const struct x86_state *s, const struct
     f->info.address = d->address;
 }
 
+/* A handler begins with the floating-point state of a new program (Linux, handle_signal()): what faulted in the old one
+ * does not fault again. */
+static void reset_fp(struct x86_state *s)
+{
+    s->mxcsr = 0x1f80;
+    s->x87 = (struct x86_x87){.cw = 0x37f, .tw = 0xffff};
+    memset(s->xmm, 0, sizeof s->xmm);
+}
+
 /* The handler runs next. -1: there is no stack for it. */
 static int enter_handler(struct thread *t, const struct delivery *d)
 {
@@ -80,14 +95,14 @@ static int enter_handler(struct thread *t, const struct delivery *d)
     uint8_t fx[512] = {0};
     struct signal_frame f;
     uint64_t sp = s->gpr[X86_RSP] - 128; /* the red zone stays */
-    bool on_alt = sp - os->altstack < os->altstack_bytes;
-    if (act->flags & SA_ONSTACK && os->altstack_bytes && !on_alt)
+    if (act->flags & SA_ONSTACK && os->altstack_bytes && !on_altstack(os, s->gpr[X86_RSP]))
         sp = os->altstack + os->altstack_bytes;
     uint64_t fpstate = (sp - sizeof fx) & ~63ull, at = ((fpstate - sizeof f) & ~15ull) - 8;
     x86_fx_save(s, true, fx);
     fill_frame(t, s, d, fpstate, &f);
     if (exec_copy_out(t, fpstate, fx, sizeof fx) || exec_copy_out(t, at, &f, sizeof f))
         return -1;
+    reset_fp(s);
     s->gpr[X86_RSP] = at;
     s->gpr[X86_RDI] = (uint64_t)d->signal;
     s->gpr[X86_RSI] = at + offsetof(struct signal_frame, info);
@@ -251,6 +266,18 @@ void linux_resume(struct thread *t)
 
 /* ---- faults ---- */
 
+/* si_code of a floating-point exception; raised: its unmasked flags, alike in both status words (Linux,
+ * fpu__exception_code()). */
+static int fp_code(uint32_t raised)
+{
+    return raised & 1      ? FPE_FLTINV
+           : raised & 4    ? FPE_FLTDIV
+           : raised & 8    ? FPE_FLTOVF
+           : raised & 0x12 ? FPE_FLTUND
+           : raised & 0x20 ? FPE_FLTRES
+                           : 0;
+}
+
 void linux_fault(struct thread *t, const struct x86_fault *f)
 {
     static const struct {
@@ -279,7 +306,7 @@ void linux_fault(struct thread *t, const struct x86_fault *f)
         }
     if (f->vector == X86_PF_FAULT) {
         d.address = f->cr2;
-        d.code = f->error_code & X86_PFEC_P ? SEGV_ACCERR : SEGV_MAPERR;
+        d.code = space_at(&t->process->space, f->cr2) ? SEGV_ACCERR : SEGV_MAPERR;
         snprintf(text, sizeof text, "%s of %llx, %s",
                  f->error_code & X86_PFEC_I   ? "execution"
                  : f->error_code & X86_PFEC_W ? "write"
@@ -288,6 +315,11 @@ void linux_fault(struct thread *t, const struct x86_fault *f)
                  space_at(&t->process->space, f->cr2) ? "which may not be" : "where nothing is mapped");
         why = text;
     } else if (f->vector != X86_BP) {
+        const struct x86_state *s = thread_regs(t);
+        if (f->vector == X86_MF)
+            d.code = fp_code(s->x87.sw & ~(uint32_t)s->x87.cw);
+        else if (f->vector == X86_XM)
+            d.code = fp_code(s->mxcsr & ~(s->mxcsr >> 7));
         d.address = f->vector == X86_GP ? 0 : thread_regs(t)->rip;
     }
     if (os->blocked & BIT(d.signal)) /* a blocked fault cannot wait */
@@ -382,15 +414,27 @@ static int64_t sys_pause(struct thread *t, const uint64_t a[6])
 static int64_t sys_sigaltstack(struct thread *t, const uint64_t a[6])
 {
     struct linux_thread *os = t->os;
-    uint64_t s[3], old[3] = {os->altstack, os->altstack_bytes ? 0 : SS_DISABLE, os->altstack_bytes};
+    bool is_on = on_altstack(os, thread_regs(t)->gpr[X86_RSP]);
+    uint64_t s[3], old[3] = {os->altstack,
+                             !os->altstack_bytes ? SS_DISABLE
+                             : is_on             ? SS_ONSTACK
+                                                 : 0,
+                             os->altstack_bytes};
     if (a[1] && exec_copy_out(t, a[1], old, sizeof old))
         return -EFAULT;
     if (!a[0])
         return 0;
     if (exec_copy_in(t, a[0], s, sizeof s))
         return -EFAULT;
-    os->altstack = s[0];
-    os->altstack_bytes = (uint32_t)s[1] & SS_DISABLE ? 0 : s[2];
+    uint32_t flags = (uint32_t)s[1];
+    if (is_on)
+        return -EPERM;
+    if (flags & ~(uint32_t)(SS_DISABLE | SS_ONSTACK))
+        return -EINVAL;
+    if (!(flags & SS_DISABLE) && s[2] < ALTSTACK_MIN)
+        return -ENOMEM;
+    os->altstack = flags & SS_DISABLE ? 0 : s[0];
+    os->altstack_bytes = flags & SS_DISABLE ? 0 : s[2];
     return 0;
 }
 

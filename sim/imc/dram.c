@@ -46,7 +46,7 @@ static void set_timing(struct dram_timing *t, const struct dram_conf *c)
     ps_t ck = c->t_ck_ps;
     *t = (struct dram_timing){
         .ck_ps = ck,
-        .per_ps = 1.0 / (double)ck,
+        .per_ps = UINT64_MAX / ck,
         .burst = 4, /* eight beats, two a clock */
         .cl = clocks(c->t_cl_ps, ck),
         .cwl = clocks(c->t_cwl_ps, ck),

@@ -50,7 +50,7 @@ struct dram_conf {
 /* The same in clocks. */
 struct dram_timing {
     ps_t ck_ps;
-    double per_ps; /* clocks a picosecond */
+    uint64_t per_ps; /* clocks a picosecond, times 2^64, rounded down */
     uint32_t burst, cl, cwl, rcd, rp, ras, rtp, wr, wtr, ccd_l, rrd_s, rrd_l, faw, rank_gap;
     uint32_t act_reach; /* no rule between two activates of a rank reaches farther */
     uint64_t refi, rfc, page;
@@ -147,9 +147,9 @@ void dram_reach(struct dram *d, uint64_t clock);
 
 static inline uint64_t dram_clock(const struct dram *d, ps_t t)
 {
-    uint64_t c = (uint64_t)((double)t * d->t.per_ps);
-    c += c * d->t.ck_ps < t;
-    return c + DRAM_ORIGIN;
+    /* In integers: a guest's floating-point flags are the host's while it runs. */
+    uint64_t c = (uint64_t)((unsigned __int128)t * d->t.per_ps >> 64), over = t - c * d->t.ck_ps;
+    return c + (over > 0) + (over > d->t.ck_ps) + DRAM_ORIGIN;
 }
 static inline ps_t dram_time(const struct dram *d, uint64_t clock)
 {

@@ -14,7 +14,7 @@ void link_init(struct numa_link *l, uint64_t bytes_s, uint64_t header_bytes)
                             .message_ps = PS_PER_S * header_bytes / bytes_s,
                             .newest = LINK_SLICES - 1};
     l->slice_ps = LINK_SLICE_LINES * l->line_ps;
-    l->per_ps = 1.0 / (double)l->slice_ps;
+    l->per_ps = UINT64_MAX / l->slice_ps;
 }
 
 /* Makes slice s valid, and all before it that the ring holds. */
@@ -50,8 +50,9 @@ static inline uint64_t behind(struct numa_link *l, uint64_t s)
 ps_t link_send(struct numa_link *l, bool is_line, ps_t t)
 {
     ps_t takes = is_line ? l->line_ps : l->message_ps, need = takes;
-    uint64_t s = (uint64_t)((double)t * l->per_ps);
-    s -= s * l->slice_ps > t;
+    /* In integers: a guest's floating-point flags are the host's while it runs. */
+    uint64_t s = (uint64_t)((unsigned __int128)t * l->per_ps >> 64);
+    s += t - s * l->slice_ps >= l->slice_ps;
     l->stats.lines += is_line;
     l->stats.messages += !is_line;
     if (unlikely(s + LINK_SLICES <= l->newest)) /* beyond the ring's memory: as over an idle link */

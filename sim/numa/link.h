@@ -27,7 +27,7 @@ extern const struct stat_desc link_stat_desc[];
 struct numa_link {
     ps_t line_ps, message_ps; /* time on the link of a line with its header, of a message without data */
     ps_t slice_ps;
-    double per_ps;               /* slices a picosecond */
+    uint64_t per_ps;             /* slices a picosecond, times 2^64, rounded down */
     uint64_t newest;             /* last slice that is valid */
     uint64_t full_from, full_to; /* slices known to be full: a queue is looked through once */
     uint32_t used_ps[LINK_SLICES];

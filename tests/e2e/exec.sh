@@ -31,6 +31,10 @@ for p in kernels signals threads; do
     build $p "$SRCDIR/tests/programs/$p.c" -lm -lpthread
     for timing in functional block window; do same $timing ./$p; done
 done
+for p in altstack churn fpe rep; do
+    build $p "$SRCDIR/tests/programs/$p.c" -lm
+    for timing in functional block; do same $timing ./$p; done
+done
 build zip "$SRCDIR/tests/programs/zip.c" -lz
 same functional ./zip
 build database "$SRCDIR/tests/programs/database.c" -lsqlite3 -lm -lpthread -ldl
