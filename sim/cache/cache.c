@@ -255,9 +255,13 @@ static inline __attribute__((always_inline)) ps_t l2_fill(struct caches *c, uint
     llc_prefetch(c, p->socket, line);
     if (victim & 4)
         llc_prefetch(c, p->socket, victim >> 3);
+    ps_t asked_ps = t;
     t = llc_request(c, core, line, write, t, state);
-    if (victim & 4)
+    if (victim & 4) {
+        c->numa->asked_ps = asked_ps;
         l2_evict(c, p, victim, t);
+        c->numa->asked_ps = 0;
+    }
     tags[way] = line << 3 | 4 | *state;
     l2->lru[set] = lru_renew(l2->lru[set], l2->ways);
     return t;
@@ -325,13 +329,25 @@ ps_t cache_flush(struct caches *c, uint32_t core, uint64_t line, enum flush_op o
 {
     struct core_cache *p = &c->core[core];
     bool keep = op == FLUSH_CLWB && c->conf.clwb_retains, dirty = false;
+    uint32_t holder = 0;
     p->stats.flushes++;
     for (uint32_t s = 0; s < c->n_sockets; s++)
-        dirty |= llc_clean(c, s, line, keep);
+        if (llc_clean(c, s, line, keep)) {
+            dirty = true;
+            holder = s;
+        }
     if (!dirty) /* an evicted copy may still be on its way into the controller */
         return numa_accepted_ps(c->numa, line, t + c->l1_ps);
     p->stats.flush_writebacks++;
-    return numa_write(c->numa, p->socket, line, t + c->llc_ps) + c->conf.flush_back_ps;
+    t = numa_write(c->numa, p->socket, line, t + c->llc_ps) + c->conf.flush_back_ps;
+    if (keep)
+        numa_kept(c->numa, holder, line);
+    return t;
+}
+
+bool cache_holds(const struct caches *c, uint32_t core, uint64_t line)
+{
+    return core_holds(&c->core[core], line);
 }
 
 ps_t cache_ntstore(struct caches *c, uint32_t core, uint64_t line, ps_t t)

@@ -185,6 +185,8 @@ enum flush_op { FLUSH_CLFLUSH, FLUSH_CLFLUSHOPT, FLUSH_CLWB };
 /* Writes the line back if it is dirty anywhere; answers when the controller has taken it (t + L1 latency if nothing was
  * dirty and no earlier write-back still waits for room). All but a retaining CLWB also remove it from every cache. */
 ps_t cache_flush(struct caches *c, uint32_t core, uint64_t line, enum flush_op op, ps_t t);
+/* Whether the core's own caches hold the line. */
+bool cache_holds(const struct caches *c, uint32_t core, uint64_t line);
 /* A whole line that bypasses the caches; copies of it are dropped. Answers when the controller has taken it. */
 ps_t cache_ntstore(struct caches *c, uint32_t core, uint64_t line, ps_t t);
 /* Empties all caches and names every line that was dirty, once: the cores in order of their index, each its L2 by set

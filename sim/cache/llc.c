@@ -47,6 +47,28 @@ void llc_fini(struct llc *l)
     free(l->sets);
 }
 
+/* ---- snoop filter ---- */
+
+/* Where the cores of the socket that hold the line are noted, with room to change it; found = false if none does. */
+struct sharers {
+    struct snoop_bucket *bucket;
+    uint32_t way; /* SNOOP_WAYS: in the spill map */
+    uint32_t cores;
+};
+
+static inline struct sharers snoop_find(const struct caches *c, uint32_t socket, uint64_t line)
+{
+    const struct snoop_filter *f = &c->snoop[socket];
+    if (!f->bucket)
+        return (struct sharers){.cores = f->sole && core_holds(f->sole, line) ? 1u << f->sole->bit : 0};
+    struct snoop_bucket *b = snoop_bucket(f, line);
+    for (uint32_t w = 0; w < SNOOP_WAYS; w++)
+        if (b->line[w] == line + 1)
+            return (struct sharers){b, w, b->sharers[w]};
+    const uint64_t *cores = unlikely(b->n_spilled) ? map_get(&f->spill, line) : NULL;
+    return (struct sharers){b, SNOOP_WAYS, cores ? (uint32_t)*cores : 0};
+}
+
 /* ---- one set ---- */
 
 static uint32_t tag_key(const struct llc *l, uint64_t line)
@@ -85,6 +107,15 @@ static uint64_t tag_line(const struct llc *l, const uint8_t *set, uint32_t tag)
     return (uint64_t)(tag >> 3) << l->slice_set_bits | (index & ((1ull << l->slice_set_bits) - 1));
 }
 
+/* A dirty line leaves the LLC; cores of the socket may still share it. */
+static void write_back(struct caches *c, uint32_t socket, uint64_t line, ps_t t)
+{
+    bool may_stay = c->numa->directory.n_lines;
+    numa_write(c->numa, socket, line, t);
+    if (unlikely(may_stay) && snoop_find(c, socket, line).cores)
+        numa_kept(c->numa, socket, line);
+}
+
 /* Puts a line into the data array; the victim goes to memory if it is dirty. */
 static void data_fill(struct caches *c, uint32_t socket, uint8_t *set, uint64_t line, uint32_t state, bool is_alone,
                       ps_t t)
@@ -103,7 +134,7 @@ static void data_fill(struct caches *c, uint32_t socket, uint8_t *set, uint64_t 
         l->stats.evictions++;
         if ((*tag & 3) == LINE_MODIFIED) {
             l->stats.writebacks++;
-            numa_write(c->numa, socket, tag_line(l, set, *tag), t);
+            write_back(c, socket, tag_line(l, set, *tag), t);
         }
     }
     l->stats.fills++;
@@ -132,27 +163,7 @@ static bool downgrade_sharers(struct caches *c, uint32_t socket, uint32_t sharer
     return dirty;
 }
 
-/* ---- snoop filter ---- */
-
-/* Where the cores of the socket that hold the line are noted, with room to change it; found = false if none does. */
-struct sharers {
-    struct snoop_bucket *bucket;
-    uint32_t way; /* SNOOP_WAYS: in the spill map */
-    uint32_t cores;
-};
-
-static inline struct sharers snoop_find(const struct caches *c, uint32_t socket, uint64_t line)
-{
-    const struct snoop_filter *f = &c->snoop[socket];
-    if (!f->bucket)
-        return (struct sharers){.cores = f->sole && core_holds(f->sole, line) ? 1u << f->sole->bit : 0};
-    struct snoop_bucket *b = snoop_bucket(f, line);
-    for (uint32_t w = 0; w < SNOOP_WAYS; w++)
-        if (b->line[w] == line + 1)
-            return (struct sharers){b, w, b->sharers[w]};
-    const uint64_t *cores = unlikely(b->n_spilled) ? map_get(&f->spill, line) : NULL;
-    return (struct sharers){b, SNOOP_WAYS, cores ? (uint32_t)*cores : 0};
-}
+/* ---- changes of the snoop filter ---- */
 
 static bool snoop_put(struct snoop_filter *f, uint64_t line, uint32_t cores)
 {
@@ -296,9 +307,12 @@ static ps_t miss(struct caches *c, uint32_t socket, uint64_t line, bool write, p
 {
     struct snoop_result r = snoop_others(c, socket, line, write, t);
     *state = write ? LINE_MODIFIED : r.found ? LINE_SHARED : LINE_EXCLUSIVE;
+    if (likely(!r.found))
+        return numa_read(c->numa, socket, line, t);
     if (r.dirty)
         numa_write(c->numa, socket, line, r.reply_ps);
-    return r.found ? r.reply_ps : numa_read(c->numa, socket, line, t);
+    numa_passed(c->numa, socket, line, !write, r.dirty, r.reply_ps);
+    return r.reply_ps;
 }
 
 /* Another core of the socket has the line. */

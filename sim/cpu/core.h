@@ -22,7 +22,7 @@ struct core_conf {
     uint64_t nt_posted;      /* non-temporal stores that no controller has taken yet */
     uint64_t flush_posted;   /* flushed lines that no controller has taken yet */
     uint64_t nt_fenced_ps;   /* from one non-temporal store to the next behind a fence */
-    uint64_t nt_pmem_ps;     /* from one non-temporal store of persistent memory to the next */
+    uint64_t nt_cached_ps;   /* from one non-temporal store to the next, to a line that the core has cached */
     uint64_t rob;            /* instructions that may wait behind the oldest outstanding load */
     uint64_t store_buffer;   /* stores that may wait for their line */
     uint64_t store_miss_ps;  /* a store that missed holds the head of the store buffer so long */

@@ -239,8 +239,8 @@ int hv_ntstore(struct vcpu *v, uint64_t gva, const void *data)
     core_need_nt(&cpu->core);
     core_wait(&cpu->core, core_posted_room_ps(&cpu->core.nt_posted));
     r.done_ps = max_u64(max_u64(r.done_ps, cpu->core.now_ps), cpu->core.nt_after_ps);
-    if (is_pmem)
-        r.done_ps = max_u64(r.done_ps, cpu->core.nt_ps + cpu->core.conf.nt_pmem_ps);
+    if (cache_holds(hv->caches, v->cpu, line))
+        r.done_ps = max_u64(r.done_ps, cpu->core.nt_ps + cpu->core.conf.nt_cached_ps);
     ps_t done = cache_ntstore(hv->caches, v->cpu, line, r.done_ps);
     core_store(&cpu->core, r.done_ps);
     /* A line that waits for a write-pending queue does so outside of the core's write-combining buffers. */

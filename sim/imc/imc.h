@@ -32,6 +32,7 @@ struct imc_conf {
     struct dram_conf dram;
     uint64_t wpq_entries;     /* persistent writes a channel */
     uint64_t pmem_lines;      /* taken up by a controller for its modules, and as many for each channel */
+    uint64_t wpq_accept_ps;   /* a persistent line is taken so much later than one of DRAM */
     uint64_t wpq_transfer_ps; /* channel time to send one line to the module */
     uint64_t hints;           /* 1: the host describes flush hint addresses */
     uint64_t hint_ps;         /* uncached write to a hint address, without the drain */

@@ -52,10 +52,11 @@ ps_t wpq_push(struct node_imc *n, struct channel *c, uint64_t line, ps_t t)
     uint32_t i = wpq_place(n, c, t);
     struct wpq_entry *e = wpq_at(n, c, i);
     wpq_capture(n, e, line);
-    e->arrive_ps = e->accept_ps = t;
+    e->arrive_ps = t;
+    e->accept_ps = t + n->conf.wpq_accept_ps;
     if (i >= n->conf.wpq_entries) /* it takes the place of the entry that is wpq_entries before it */
-        e->accept_ps = max_u64(t, wpq_at(n, c, i - (uint32_t)n->conf.wpq_entries)->media_ps);
-    c->stats.wpq_full += e->accept_ps > t;
+        e->accept_ps = max_u64(e->accept_ps, wpq_at(n, c, i - (uint32_t)n->conf.wpq_entries)->media_ps);
+    c->stats.wpq_full += e->accept_ps > t + n->conf.wpq_accept_ps;
     if (i)
         before = wpq_at(n, c, i - 1)->media_ps;
     e->start_ps = max_u64(t, before);

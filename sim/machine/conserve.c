@@ -55,7 +55,7 @@ static int numa_conserves(const struct machine *m, struct diag *d)
         const struct node_stats *s = &m->numa.stats[i];
         const struct node_imc *n = &m->numa.node[i];
         reads += s->local_reads + s->remote_reads;
-        writes += s->local_writes + s->remote_writes;
+        writes += s->local_writes + s->remote_writes + s->directory_writes;
         for (uint32_t k = 0; k < n->n_chans; k++, where++) {
             chan_reads += n->chan[k].stats.reads;
             chan_writes += n->chan[k].stats.writes;

@@ -83,7 +83,8 @@ static int build_space(struct probe *p, struct diag *d)
         if (!bad && p->setup.is_nested && hv_back(&p->vm->vcpu[0], pa, EPT_R) == UINT64_MAX)
             bad = -1;
     }
-    free(s.block);
+    p->block = s.block;
+    p->n_blocks = blocks;
     for (uint32_t i = 0; i < p->vm->n_vcpus; i++) {
         struct mmu_space *v = &p->vm->vcpu[i].space;
         v->levels = p->setup.levels;
@@ -176,8 +177,18 @@ void probe_free(struct probe *p)
         return;
     CHECK_MSG(machine_conserves(p->m, &fault) == 0, "%s", fault.text);
     machine_free(p->m);
+    free(p->block);
     free(p->thread);
     free(p);
+}
+
+void probe_read_before(struct probe *p, uint64_t offset, uint64_t bytes)
+{
+    uint32_t shift = LEVEL_SHIFT(p->setup.page_level);
+    for (uint64_t at = offset; at < offset + bytes; at += LINE_BYTES) {
+        uint64_t hpa = p->block[(at >> shift) % p->n_blocks] + (at & ((1ull << shift) - 1));
+        numa_kept(&p->m->numa, p->setup.cpu_node, hpa >> LINE_SHIFT);
+    }
 }
 
 /* All CPUs' clocks to the latest of them, nothing outstanding. */

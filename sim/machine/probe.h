@@ -51,6 +51,8 @@ struct probe {
     struct probe_setup setup;
     struct probe_thread *thread;
     uint64_t cr3;
+    uint64_t *block; /* pages of phys_bytes, by index */
+    uint64_t n_blocks;
 };
 
 /* NULL after an error line. The caller frees with probe_free. */
@@ -62,6 +64,10 @@ void probe_free(struct probe *p);
 ps_t probe_run(struct probe *p, probe_step *step, uint64_t n, struct diag *d);
 /* All threads run for warm_ps, then for window_ps: bytes that they moved in the window (done_bytes), in GB/s. */
 double probe_bandwidth(struct probe *p, probe_step *step, ps_t warm_ps, ps_t window_ps, struct diag *d);
+
+/* Native: the threads' socket has read these bytes of the region before, as its memory directory has it. A benchmark
+ * that goes over its memory many times sets each line's bit only once. */
+void probe_read_before(struct probe *p, uint64_t offset, uint64_t bytes);
 
 static inline struct core *probe_core(struct probe *p, uint32_t thread)
 {

@@ -20,6 +20,8 @@ static struct probe *probe_threads(struct validate *v, uint32_t n, uint32_t mem_
         p->thread[i].bytes = THREAD_BYTES;
         p->thread[i].i = n > 1 ? rng_below(&p->thread[i].rng, THREAD_BYTES) : 0; /* streams are not in step */
     }
+    if (p && mem_node)
+        probe_read_before(p, 0, n * THREAD_BYTES);
     return p;
 }
 

@@ -8,9 +8,7 @@ struct flow {
     double rate, ewr;
 };
 
-/* What the next access would wait for is waited for now, so that it leaves when its turn comes: one that is asked for
- * ahead of the other cores' clocks would hold up theirs. */
-static int in_turn(struct probe_thread *t, struct vcpu *v, probe_step *step)
+int pmem_in_turn(struct probe_thread *t, struct vcpu *v, probe_step *step)
 {
     struct core *core = &vcpu_cpu(v)->core;
     if (step(t, v))
@@ -25,17 +23,17 @@ static int in_turn(struct probe_thread *t, struct vcpu *v, probe_step *step)
 
 static int step_random_in_turn(struct probe_thread *t, struct vcpu *v)
 {
-    return in_turn(t, v, step_random);
+    return pmem_in_turn(t, v, step_random);
 }
 
 static int step_stream_in_turn(struct probe_thread *t, struct vcpu *v)
 {
-    return in_turn(t, v, step_stream);
+    return pmem_in_turn(t, v, step_stream);
 }
 
 static int step_fenced_in_turn(struct probe_thread *t, struct vcpu *v)
 {
-    return in_turn(t, v, step_fenced);
+    return pmem_in_turn(t, v, step_fenced);
 }
 
 /* One run; `round` moves the threads' streams against each other. */
@@ -208,50 +206,6 @@ int measure_pmem_fence_interval(struct validate *v)
 }
 
 /* ---- reads and writes together ---- */
-
-/* A load, or a non-temporal store in mode of 16 accesses, of 64 bytes; a stream. */
-static int step_mixed(struct probe_thread *t, struct vcpu *v)
-{
-    uint64_t writes = t->mode;
-    t->mode = t->i % 16 * writes % 16 < writes ? PROBE_NTSTORE : PROBE_LOAD;
-    int bad = step_stream_in_turn(t, v);
-    t->mode = writes;
-    return bad;
-}
-
-/* GB/s with `writes` of 16 accesses being stores. */
-static double mixed(struct validate *v, uint32_t threads, enum place place, uint32_t writes)
-{
-    return flow(v, threads, place, LINE_BYTES, writes, step_mixed).rate;
-}
-
-int measure_pmem_numa(struct validate *v)
-{
-    static const struct {
-        const char *name;
-        uint32_t writes;
-    } mixes[] = {{"r", 0}, {"1to1", 8}, {"2to1", 5}, {"w", 16}};
-    static const uint32_t threads[] = {1, 4};
-    double four_local = 0, four_remote = 0;
-    if (v->conf.numa.n_nodes < 2)
-        return 0;
-    for (size_t m = 0; m < N_ELEMS(mixes); m++)
-        for (size_t i = 0; i < N_ELEMS(threads); i++) {
-            char key[32];
-            double local = mixed(v, threads[i], INTERLEAVED, mixes[m].writes);
-            double remote = mixed(v, threads[i], REMOTE, mixes[m].writes);
-            snprintf(key, sizeof key, "62.%s.%u.local", mixes[m].name, threads[i]);
-            validate_put(v, key, local);
-            snprintf(key, sizeof key, "62.%s.%u.remote", mixes[m].name, threads[i]);
-            validate_put(v, key, remote);
-            if (threads[i] == 4 && mixes[m].writes == 8) {
-                four_local = local;
-                four_remote = remote;
-            }
-        }
-    validate_put(v, "62.collapse", four_remote > 0 ? four_local / four_remote : 0);
-    return v->d->n_errors ? -1 : 0;
-}
 
 /* Some threads read, the others write: 64 bytes, random, each in its part. */
 static double readers_and_writers(struct validate *v, uint32_t readers, uint32_t writers)

@@ -12,6 +12,9 @@ enum place { ONE_DIMM, INTERLEAVED, REMOTE };
 struct probe *pmem_probe(struct validate *v, uint32_t n, enum place place, uint64_t thread_bytes);
 /* All threads access units of that size in that mode (enum probe_mode, or what a step makes of it). */
 void pmem_threads(struct probe *p, uint64_t unit, enum probe_mode mode);
+/* What the next access would wait for is waited for now, so that it leaves when its turn comes: one that is asked for
+ * ahead of the other cores' clocks would hold up theirs. */
+int pmem_in_turn(struct probe_thread *t, struct vcpu *v, probe_step *step);
 /* Counters of all modules of the region's node. */
 struct nvdimm_stats pmem_modules(const struct probe *p);
 

@@ -22,6 +22,8 @@ const struct conf_key numa_keys[] = {
     {"interleave_nodes", CONF_BOOL, K(interleave), "false", 0, 0, NULL,
      "blocks of DRAM alternate between the nodes, as the firmware's node interleaving does"},
     {"interleave_block", CONF_SIZE, K(interleave_bytes), "4KiB", 64, 1 << 30, NULL, "size of such a block"},
+    {"memory_directory", CONF_BOOL, K(has_directory), "false", 0, 0, NULL,
+     "memory keeps a bit a line that says that another socket may hold it; changing it writes the line"},
     {0},
 };
 #undef K
@@ -47,6 +49,9 @@ const struct stat_desc node_stat_desc[] = {
     {"remote_reads", STAT_COUNT, "lines", "lines that the node's CPUs read from other nodes"},
     {"local_writes", STAT_COUNT, "lines", "lines that the node's CPUs wrote to its own memory"},
     {"remote_writes", STAT_COUNT, "lines", "lines that the node's CPUs wrote to other nodes"},
+    {"directory_writes", STAT_COUNT, "lines",
+     "lines of the node's memory written for nothing but their directory bit (DIR_UPDATE)"},
+    {"directory_snoops", STAT_COUNT, "1", "reads by the node of its own memory that asked other sockets for the bit"},
 };
 STATS_COMPLETE(struct node_stats, node_stat_desc);
 
@@ -151,6 +156,7 @@ void numa_fini(struct numa *n)
 {
     for (uint32_t i = 0; i < n->n_nodes; i++)
         imc_fini(&n->node[i]);
+    directory_fini(&n->directory);
 }
 
 uint32_t numa_distance(const struct numa *n, uint32_t from, uint32_t to)
@@ -186,6 +192,59 @@ static ps_t at_home(struct numa *n, uint32_t home, const struct mem_region *r, u
     return done;
 }
 
+/* ---- memory directory ---- */
+
+/* The bit of a line at its home changes with nothing else: the line is written. */
+static void directory_write(struct numa *n, uint32_t home, const struct mem_region *r, uint64_t offset, ps_t t)
+{
+    n->stats[home].directory_writes++;
+    imc_write(&n->node[home], r, offset, t);
+}
+
+/* A line leaves its home for another socket, which asked for it there at t. */
+static void leaves_home(struct numa *n, uint32_t home, const struct mem_region *r, uint64_t offset, uint64_t line,
+                        ps_t t)
+{
+    if (n->conf.has_directory && home < n->n_cpu_nodes && directory_set(&n->directory, line))
+        directory_write(n, home, r, offset, t);
+}
+
+/* The home reads a line, asked for at t, that no other socket has, although its bit says that one might: when that is
+ * known. */
+static __attribute__((noinline)) ps_t home_asks(struct numa *n, uint32_t home, const struct mem_region *r,
+                                                uint64_t offset, uint64_t line, ps_t t)
+{
+    uint32_t hops = 0;
+    if (!directory_clear(&n->directory, line))
+        return t;
+    for (uint32_t s = 0; s < n->n_cpu_nodes; s++)
+        hops = n->hops[home][s] > hops ? n->hops[home][s] : hops;
+    n->stats[home].directory_snoops++;
+    directory_write(n, home, r, offset, t);
+    return t + 2ull * hops * n->conf.hop_ps;
+}
+
+void numa_kept(struct numa *n, uint32_t socket, uint64_t line)
+{
+    uint64_t offset;
+    uint32_t home = numa_home(n, mem_region_at(n->mem, line << LINE_SHIFT), line, &offset);
+    if (n->conf.has_directory && home != socket && home < n->n_cpu_nodes)
+        directory_set(&n->directory, line);
+}
+
+void numa_passed(struct numa *n, uint32_t to, uint64_t line, bool is_kept, bool is_written, ps_t t)
+{
+    const struct mem_region *r = mem_region_at(n->mem, line << LINE_SHIFT);
+    uint64_t offset;
+    uint32_t home = numa_home(n, r, line, &offset);
+    if (!n->conf.has_directory || home >= n->n_cpu_nodes || (home == to && !is_kept))
+        return;
+    if (directory_set(&n->directory, line) && !is_written)
+        directory_write(n, home, r, offset, t);
+}
+
+/* ---- requests ---- */
+
 ps_t numa_read(struct numa *n, uint32_t from, uint64_t line, ps_t t)
 {
     const struct mem_region *r = mem_region_at(n->mem, line << LINE_SHIFT);
@@ -193,11 +252,14 @@ ps_t numa_read(struct numa *n, uint32_t from, uint64_t line, ps_t t)
     uint32_t home = numa_home(n, r, line, &offset);
     if (likely(home == from)) {
         n->stats[from].local_reads++;
-        return imc_read(&n->node[from], r, offset, t);
+        ps_t done = imc_read(&n->node[from], r, offset, t);
+        return likely(!n->directory.n_lines) ? done : max_u64(done, home_asks(n, home, r, offset, line, t));
     }
     n->stats[from].remote_reads++;
     n->sent[from][home].reads++;
-    t = at_home(n, home, r, offset, false, travel(n, from, home, false, t));
+    ps_t asked_ps = travel(n, from, home, false, t);
+    t = at_home(n, home, r, offset, false, asked_ps);
+    leaves_home(n, home, r, offset, line, asked_ps);
     return travel(n, home, from, true, t);
 }
 
@@ -206,6 +268,10 @@ ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t)
     const struct mem_region *r = mem_region_at(n->mem, line << LINE_SHIFT);
     uint64_t offset;
     uint32_t home = numa_home(n, r, line, &offset);
+    if (unlikely(n->directory.n_lines))
+        directory_clear(&n->directory, line);
+    if (unlikely(n->asked_ps && r->kind == MEM_PMEM))
+        t = n->asked_ps;
     if (likely(home == from)) {
         n->stats[from].local_writes++;
         return imc_write(&n->node[from], r, offset, t);
@@ -257,6 +323,7 @@ void numa_state(struct numa *n, struct ckpt *c)
     CKPT(c, n->queue);
     CKPT(c, n->stats);
     CKPT(c, n->sent);
+    directory_state(&n->directory, c);
     for (uint32_t i = 0; i < n->n_nodes; i++)
         imc_state(&n->node[i], c);
 }

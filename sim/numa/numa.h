@@ -13,6 +13,7 @@
 #include "sim/imc/imc.h"
 #include "sim/mem/mem.h"
 #include "sim/numa/cxl.h"
+#include "sim/numa/directory.h"
 #include "sim/numa/link.h"
 
 #define NUMA_MAX_NODES 16u
@@ -29,11 +30,13 @@ struct numa_conf {
     uint64_t link_header_bytes;
     uint64_t interleave; /* 1: DRAM is interleaved over the nodes */
     uint64_t interleave_bytes;
+    uint64_t has_directory; /* 1: homes keep a memory directory (sim/numa/directory.h) */
 };
 extern const struct conf_key numa_keys[];
 
 struct node_stats {
     uint64_t local_reads, remote_reads, local_writes, remote_writes; /* by the node whose CPU asked */
+    uint64_t directory_writes, directory_snoops;                     /* by the home */
 };
 extern const struct stat_desc node_stat_desc[];
 #define NODE_N_STATS (sizeof(struct node_stats) / sizeof(uint64_t))
@@ -50,6 +53,8 @@ struct numa {
     struct numa_link link[NUMA_MAX_NODES][NUMA_MAX_NODES];
     struct node_imc node[NUMA_MAX_NODES];
     struct cxl_queue queue[CXL_MAX_DEVICES];
+    struct mem_directory directory;
+    ps_t asked_ps; /* a write under way makes room for a line that was asked for then; else 0 */
     struct node_stats stats[NUMA_MAX_NODES];
     struct {
         uint64_t reads, writes, claims;
@@ -81,6 +86,11 @@ uint32_t numa_distance(const struct numa *n, uint32_t from, uint32_t to);
  */
 ps_t numa_read(struct numa *n, uint32_t from, uint64_t line, ps_t t);
 ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t);
+/* The line went to socket `to` out of another one's caches at t. is_kept: another socket than its home holds it now;
+ * is_written: it was written home on the way, and its directory bit with it. */
+void numa_passed(struct numa *n, uint32_t to, uint64_t line, bool is_kept, bool is_written, ps_t t);
+/* A socket has written the line home and still holds it: its directory bit went with it. */
+void numa_kept(struct numa *n, uint32_t socket, uint64_t line);
 /* Ownership of a whole line without its data, for a non-temporal store: a message to the line's home node and one back.
  * Where CPUs and memory are of one node, or the memory is an expander's, there is nobody to ask. */
 ps_t numa_claim(struct numa *n, uint32_t from, uint64_t line, ps_t t);

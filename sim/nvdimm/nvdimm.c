@@ -24,7 +24,7 @@ const struct conf_key nvdimm_keys[] = {
     {"write_rate", CONF_RATE, K(write_rate), "2.27GB/s", 1000000, 0, NULL,
      "media write bandwidth of one module, with its own copies (FAST'20: 2.22 GB/s at an effective write ratio of "
      ".98)"},
-    {"request", CONF_TIME, K(request_ps), "116.5ns", 0, PS_PER_MS, NULL,
+    {"request", CONF_TIME, K(request_ps), "118.2ns", 0, PS_PER_MS, NULL,
      "pipeline time of one XPLine request: its translation comes from the module's DRAM (LENS, as ait_miss)"},
     {"write_batch", CONF_UINT, K(write_batch), "3", 1, 64, NULL, "XPLines that the media writes in a row"},
     {"queue", CONF_UINT, K(queue_lines), "64", 4, 4096, NULL, "load/store queue in lines (4 KiB, LENS)"},

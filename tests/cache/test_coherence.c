@@ -16,7 +16,7 @@ struct rig {
     uint64_t first_line; /* of the persistent region of node 0 */
 };
 
-static void rig_init(struct rig *r, bool clwb_retains)
+static void rig_init_at(struct rig *r, bool clwb_retains, bool has_directory)
 {
     struct machine_conf c;
     struct diag d = {0};
@@ -32,12 +32,18 @@ static void rig_init(struct rig *r, bool clwb_retains)
     c.cache.llc_slices = 1;
     c.cache.llc_slice_bytes = 4096 * 11 * LINE_BYTES;
     c.cache.clwb_retains = clwb_retains;
+    c.numa.has_directory = has_directory;
     r->mem = mem_new();
     cr_assert_eq(numa_init(&r->numa, &c.numa, &c.imc, &c.pmem, &c.cxl, &c.cxl_imc, r->mem, &d), 0, "%s", d.text);
     cr_assert_eq(caches_init(&r->caches, &c.cache, &r->numa, 3, c.core.hz, &d), 0, "%s", d.text);
     struct mem_region *pm = mem_find_region(r->mem, 0, MEM_PMEM);
     uint64_t mfn = mem_alloc(r->mem, pm, LEVEL_2M, FRAME_GUEST, 0, 0);
     r->first_line = mfn << (PAGE_SHIFT - LINE_SHIFT);
+}
+
+static void rig_init(struct rig *r, bool clwb_retains)
+{
+    rig_init_at(r, clwb_retains, false);
 }
 
 static void rig_fini(struct rig *r)
@@ -66,13 +72,31 @@ static uint32_t safe_version(const struct rig *r, uint64_t line)
     return queued > media ? queued : media;
 }
 
-static void storm(bool clwb_retains, uint64_t seed)
+/* Whatever socket 1 holds of socket 0's lines, the memory directory knows. */
+static void check_directory(const struct rig *r, uint32_t op)
+{
+    const struct caches *c = &r->caches;
+    const struct llc *l = &c->llc[1];
+    for (uint32_t i = 3; i < 6; i++)
+        for (uint64_t k = 0; k < (c->core[i].l2.set_mask + 1) * c->core[i].l2.stride; k++) {
+            uint64_t tag = c->core[i].l2.tag[k];
+            cr_assert(!(tag & 4) || directory_has(&r->numa.directory, tag >> 3), "op %u: in core %u", op, i);
+        }
+    for (uint64_t s = 0; s < 1ull << l->slice_set_bits; s++)
+        for (uint32_t w = 0; w < l->ways; w++) {
+            uint32_t tag = ((const uint32_t *)(const void *)(l->sets + s * l->set_bytes))[w];
+            uint64_t line = (uint64_t)(tag >> 3) << l->slice_set_bits | s;
+            cr_assert(!(tag & 4) || directory_has(&r->numa.directory, line), "op %u: in the LLC", op);
+        }
+}
+
+static void storm(bool clwb_retains, bool has_directory, uint64_t seed)
 {
     struct rig r;
     struct rng rng;
     struct diag d = {0};
     ps_t t = 0;
-    rig_init(&r, clwb_retains);
+    rig_init_at(&r, clwb_retains, has_directory);
     rng_init(&rng, seed, "storm");
     for (uint32_t i = 0; i < 150000; i++) {
         uint32_t core = (uint32_t)rng_below(&rng, 6), what = (uint32_t)rng_below(&rng, 16);
@@ -102,7 +126,10 @@ static void storm(bool clwb_retains, uint64_t seed)
         }
         if (i % 64 == 0)
             cr_assert_eq(caches_verify(&r.caches, &d), 0, "op %u: %s", i, d.text);
+        if (has_directory && i % 64 == 0)
+            check_directory(&r, i);
     }
+    cr_assert(!has_directory || r.numa.stats[0].directory_writes > 1000);
     cache_write_back_all(&r.caches, t);
     imc_power_fail(&r.numa.node[0], UINT64_MAX, true);
     for (uint64_t i = 0; i < LINES; i++) {
@@ -115,12 +142,18 @@ static void storm(bool clwb_retains, uint64_t seed)
 
 Test(coherence, nothing_is_lost_clwb_invalidates)
 {
-    storm(false, 1);
+    storm(false, false, 1);
 }
 
 Test(coherence, nothing_is_lost_clwb_retains)
 {
-    storm(true, 2);
+    storm(true, false, 2);
+}
+
+Test(coherence, the_memory_directory_knows_what_other_sockets_hold)
+{
+    storm(false, true, 3);
+    storm(true, true, 4);
 }
 
 /* Unloaded latencies are the sums of their stages. */

@@ -317,7 +317,7 @@ Test(holdup, energy_and_power_are_a_time)
         cr_assert_eq(hv_power_fail(&by_energy.m->hv, by_energy.t, POWER_EADR, &d), 0, "%s", d.text);
         fail_power(&by_time, NVDIMM_OPTANE, POWER_EADR, HOLDUP_TIME, c[i].ps);
         cr_assert_eq(by_energy.m->hv.power.dirty_lost, by_time.m->hv.power.dirty_lost);
-        cr_assert_eq(by_energy.m->hv.power.flush_uj, by_energy.m->hv.power.flush_ps / 1000 * c[i].mw / 1000000,
+        cr_assert_eq(by_energy.m->hv.power.flush_uj, by_energy.m->hv.power.flush_ps * c[i].mw / PS_PER_MS,
                      "energy is power by time");
         cr_assert_leq(by_energy.m->hv.power.flush_uj, c[i].uj);
         rig_fini(&by_energy);
