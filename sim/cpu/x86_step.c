@@ -36,15 +36,6 @@ static inline uint32_t kind_of(uint64_t dr7, uint32_t i)
     return dr7 >> (16 + 4 * i) & 3;
 }
 
-bool x86_watches_data(const struct x86_cpu *cpu)
-{
-    uint64_t dr7 = cpu->state.dr[7];
-    for (uint32_t i = 0; i < 4; i++)
-        if (is_on(dr7, i) && kind_of(dr7, i) & ON_WRITE)
-            return true;
-    return false;
-}
-
 bool x86_watches_page(const struct x86_cpu *cpu, uint64_t gva)
 {
     uint64_t dr7 = cpu->state.dr[7];

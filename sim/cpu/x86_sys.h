@@ -131,8 +131,7 @@ bool x86_step(struct x86_cpu *cpu, const struct x86_block *b, uint32_t *take);
 void x86_disarm(struct x86_cpu *cpu);
 /* Did the last instruction raise an unmasked SSE exception? Then it is undone, and the exception in cpu->fault. */
 bool x86_sse_faulted(struct x86_cpu *cpu);
-/* Data breakpoints: any at all; on the page of gva; an access that may hit some. */
-bool x86_watches_data(const struct x86_cpu *cpu);
+/* Data breakpoints: on the page of gva; an access that may hit some. */
 bool x86_watches_page(const struct x86_cpu *cpu, uint64_t gva);
 void x86_watched(struct x86_cpu *cpu, uint64_t gva, uint32_t len, bool is_write);
 X86_OP(ldmxcsr);
