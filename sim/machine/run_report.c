@@ -7,6 +7,7 @@
 #include "sim/machine/run_int.h"
 #include "sim/mrc/lru.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
