@@ -57,11 +57,11 @@ static struct flow flow_of(struct validate *v, uint32_t threads, enum place plac
     return f;
 }
 
-/* Many streams gather at one module or do not: the mean of several runs. */
+/* Several streams gather at one module or do not: the mean of several runs. */
 static struct flow flow(struct validate *v, uint32_t threads, enum place place, uint64_t unit, enum probe_mode mode,
                         probe_step *step)
 {
-    uint32_t rounds = threads < 8 ? 1 : threads < 16 ? 2 : 12;
+    uint32_t rounds = threads < 4 ? 1 : threads < 8 ? 4 : threads < 16 ? 2 : 12;
     struct flow sum = {0};
     for (uint32_t i = 0; i < rounds; i++) {
         struct flow f = flow_of(v, threads, place, unit, mode, step, i);
