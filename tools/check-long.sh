@@ -50,7 +50,7 @@ fi
 
 # Machines at random, of which more than a thousand run.
 if RANDOM_MACHINES=3000 "$BUILD/tests/machine" --filter 'machines/*' >"$BUILD/machines.log" 2>&1; then
-    echo "ok    $(sed -n 's/.*\] \([0-9]* machines ran, .*\)/\1/p' "$BUILD/machines.log" | head -n 1)"
+    echo "ok    $(sed -n 's/^\([0-9]* machines ran, .*\)/\1/p' "$BUILD/machines.log" | head -n 1)"
 else
     echo "FAIL  see $BUILD/machines.log"
     bad=1
