@@ -36,8 +36,7 @@ struct vm_conf {
 };
 extern const struct conf_key vm_keys[];
 
-#define PLAYER_BATCH  4096u
-#define PLAYER_SIGHTS 16u /* looks under way, by number of the record */
+#define PLAYER_BATCH 4096u
 
 /* Where records come from. Fills out; number, 0 at the end, -1 error. */
 typedef int source_fn(void *state, struct trace_rec *out, uint32_t max, struct diag *d);
@@ -53,10 +52,10 @@ struct player {
     uint64_t n_fetched;       /* records taken from the source so far */
     uint64_t ignored_records; /* kinds that a memory system has nothing to do with: block and object requests, marks */
     struct trace_rec rec[PLAYER_BATCH];
-    /* The host's look ahead at records to come; pays where most of them miss the simulated caches. */
+    /* The host's look ahead at records to come; pays where many of them miss the simulated caches. */
     bool looks_ahead;
-    uint64_t l2_misses; /* of the vCPU's core when the batch began */
-    struct mmu_sight sight[PLAYER_SIGHTS];
+    uint64_t l2_misses, walks; /* of the vCPU's CPU when the batch began */
+    struct mmu_foresight foresight;
 };
 
 /* One VM's kernel. */

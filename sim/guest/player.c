@@ -7,6 +7,19 @@
 /* A look costs about as much as it gains where one access in so many misses the L2. */
 #define LOOK_WHERE_ONE_IN 4u
 
+/* Will the batch be like the last one? */
+static void plan_looks(struct vcpu *v, struct player *p)
+{
+    struct mmu *m = &vcpu_cpu(v)->mmu;
+    uint64_t l2_misses = v->vm->hv->caches->core[v->cpu].stats.l2_misses;
+    p->looks_ahead = (l2_misses - p->l2_misses) * LOOK_WHERE_ONE_IN >= p->n;
+    if (p->looks_ahead)
+        mmu_foresight_reset(&p->foresight, (m->stats.walks - p->walks) * 4 < p->n * 3ull);
+    m->is_foreseen = p->looks_ahead;
+    p->l2_misses = l2_misses;
+    p->walks = m->stats.walks;
+}
+
 /* Fetches the next batch. */
 static int refill(struct vcpu *v, struct player *p, struct diag *d)
 {
@@ -28,11 +41,7 @@ static int refill(struct vcpu *v, struct player *p, struct diag *d)
             p->n = kept;
         }
     } while (p->n == 0);
-    const struct core_cache_stats *c = &v->vm->hv->caches->core[v->cpu].stats;
-    p->looks_ahead = (c->l2_misses - p->l2_misses) * LOOK_WHERE_ONE_IN >= p->n;
-    p->l2_misses = c->l2_misses;
-    vcpu_cpu(v)->mmu.is_foreseen = p->looks_ahead;
-    memset(p->sight, 0, sizeof p->sight);
+    plan_looks(v, p);
     return 0;
 }
 
@@ -127,13 +136,12 @@ static void look(struct vcpu *v, struct player *p, uint32_t at, uint32_t ahead)
     uint32_t i = at + ahead;
     if (i >= p->n)
         return;
-    struct mmu_sight *f = &p->sight[i % PLAYER_SIGHTS];
     if (ahead != AHEAD_TABLE)
-        mmu_foresee_on(m, &v->space, f);
+        mmu_foresee_on(m, &v->space, &p->foresight, i);
     else if (p->rec[i].kind <= TRACE_MODIFY)
-        mmu_foresee(m, &v->space, p->rec[i].addr & ((1ull << LEVEL_SHIFT(v->space.levels)) - 1), f);
+        mmu_foresee(m, &v->space, &p->foresight, i, p->rec[i].addr & ((1ull << LEVEL_SHIFT(v->space.levels)) - 1));
     else
-        f->state = SIGHT_DONE;
+        p->foresight.sight[i % MMU_SIGHTS].state = SIGHT_DONE;
 }
 
 int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)

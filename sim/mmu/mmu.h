@@ -179,17 +179,31 @@ static inline enum mmu_status mmu_translate(struct mmu *m, const struct mmu_spac
  * its caches are asked early for what the walk of a future access and its cache miss will look at. Nothing simulated is
  * read or changed but tags and tables; a wrong guess costs host time only.
  *
- * A look goes by steps, each behind what the host has to fetch before: mmu_foresee() asks for the entry of the guest's
- * last table (or, where the TLB or a large page says the address, for the data's), mmu_foresee_on() goes on from it,
- * and once more where the nested pages are small. */
+ * A look at access i goes by steps, each behind what the host has to fetch before: mmu_foresee() asks for the entry of
+ * the guest's last table (or, where the TLB or a large page says the address, for the data's), mmu_foresee_on() goes on
+ * from it, and once more where the nested pages are small. i counts accesses; MMU_SIGHTS looks may be under way. */
+#define MMU_SIGHTS 16u
+#define MMU_NEAR   512u
 enum mmu_sight_state { SIGHT_DONE, SIGHT_ENTRY, SIGHT_NESTED_ENTRY };
 struct mmu_sight {
     uint64_t gva, gpa;
     uint64_t at; /* host-physical address of what was asked for last: an entry, in the end the data; 0: nothing */
     enum mmu_sight_state state;
 };
-void mmu_foresee(const struct mmu *m, const struct mmu_space *s, uint64_t gva, struct mmu_sight *f);
-void mmu_foresee_on(const struct mmu *m, const struct mmu_space *s, struct mmu_sight *f);
+/* What maps 2 MiB, remembered; old after a change of the tables, which costs time only. */
+struct mmu_near {
+    uint64_t key, to;
+};
+struct mmu_foresight {
+    bool tlb_helps;       /* it is worth asking */
+    uint64_t page, frame; /* the last page that it knew, and its host-physical address */
+    struct mmu_sight sight[MMU_SIGHTS];
+    struct mmu_near guest[MMU_NEAR], nested[MMU_NEAR];
+};
+/* Forgets everything. */
+void mmu_foresight_reset(struct mmu_foresight *l, bool tlb_helps);
+void mmu_foresee(const struct mmu *m, const struct mmu_space *s, struct mmu_foresight *l, uint32_t i, uint64_t gva);
+void mmu_foresee_on(const struct mmu *m, const struct mmu_space *s, struct mmu_foresight *l, uint32_t i);
 
 /* Invalidations; their cost is the caller's to charge.
  * INVEPT of one VM: all translations of all its spaces, and what is cached of its nested tables; everything with
