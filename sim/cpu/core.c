@@ -70,24 +70,10 @@ void core_drain(struct core *c)
 {
     while (c->miss_n)
         core_pop_miss(c);
-    for (uint32_t i = 0; i < c->busy_n; i++)
-        core_wait(c, c->busy_ps[i]);
+    if (c->busy_n)
+        core_wait(c, c->busy_ps[(c->busy_head + c->busy_n - 1) & (CORE_MAX_MISSES - 1)]);
     core_wait(c, c->stores_done_ps);
     c->busy_n = c->nt_n = c->store_n = 0;
-}
-
-/* Frees the buffer that is done first; those that were done long ago go one by one, whenever one is needed. */
-void core_wait_buffer(struct core *c)
-{
-    ps_t first = c->busy_ps[0];
-    uint32_t at = 0;
-    for (uint32_t i = 1; i < c->busy_n; i++) {
-        bool is_less = c->busy_ps[i] < first;
-        first = is_less ? c->busy_ps[i] : first;
-        at = is_less ? i : at;
-    }
-    core_wait(c, first);
-    c->busy_ps[at] = c->busy_ps[--c->busy_n];
 }
 
 void core_sfence(struct core *c, bool loads_too)

@@ -72,10 +72,10 @@ struct core {
     uint64_t fence_instruction;
     uint64_t ahead_n;     /* stores that asked for their lines ahead of that fence */
     ps_t flushes_done_ps; /* when all flushes and non-temporal stores so far are accepted by their controllers */
-    uint32_t miss_head, miss_n, nt_head, nt_n, store_head, store_n, busy_n;
+    uint32_t miss_head, miss_n, nt_head, nt_n, store_head, store_n, busy_head, busy_n;
     struct core_miss miss[CORE_MAX_MISSES]; /* loads that may hold up the reorder buffer, in order */
     ps_t nt_done_ps[CORE_MAX_MISSES];       /* non-temporal stores, in order */
-    ps_t busy_ps[CORE_MAX_MISSES];          /* until when miss buffers are in use, in no order */
+    ps_t busy_ps[CORE_MAX_MISSES];          /* until when miss buffers are in use, the first to be free first */
     struct core_posted nt_posted, flush_posted;
     ps_t store_ps[CORE_MAX_STORES];
     struct core_stats stats;
@@ -127,19 +127,26 @@ static inline void core_pop_miss(struct core *c)
     c->miss_n--;
 }
 
-void core_wait_buffer(struct core *c);
-/* Called before a request that leaves the L1: waits until a miss buffer is free. */
+/* Called before a request that leaves the L1: waits until a miss buffer is free. Those that were done long ago go one
+ * by one, whenever one is needed. */
 static inline void core_need_buffer(struct core *c)
 {
-    if (unlikely(c->busy_n >= c->conf.miss_buffers))
-        core_wait_buffer(c);
+    if (likely(c->busy_n < c->conf.miss_buffers))
+        return;
+    core_wait(c, c->busy_ps[c->busy_head]);
+    c->busy_head = (c->busy_head + 1) & (CORE_MAX_MISSES - 1);
+    c->busy_n--;
 }
 
-/* The request holds a miss buffer until done_ps. */
+/* The request holds a miss buffer until done_ps. Later requests are mostly done later: the search for its place is
+ * short. */
 static inline void core_hold_buffer(struct core *c, ps_t done_ps)
 {
     core_need_buffer(c);
-    c->busy_ps[c->busy_n++] = done_ps;
+    uint32_t at = c->busy_head + c->busy_n++;
+    for (; at != c->busy_head && c->busy_ps[(at - 1) & (CORE_MAX_MISSES - 1)] > done_ps; at--)
+        c->busy_ps[at & (CORE_MAX_MISSES - 1)] = c->busy_ps[(at - 1) & (CORE_MAX_MISSES - 1)];
+    c->busy_ps[at & (CORE_MAX_MISSES - 1)] = done_ps;
 }
 
 /* A load that started now is done at done_ps; l1_ps is what a hit would have taken. */
