@@ -47,6 +47,9 @@ static inline uint64_t psc_lookup(struct psc *psc, uint64_t addr, uint32_t table
     if (!p->is_used)
         return 0;
     uint64_t key = psc_key(addr, table_level, asid), set, *keys = psc_set(p, key, &set);
+    uint32_t newest = (uint32_t)p->lru[set] & 15;
+    if (keys[newest] == key) /* mostly, for the upper levels have few tables */
+        return p->table[set * PSC_WAYS + newest];
     for (uint32_t w = 0; w < PSC_WAYS; w++)
         if (keys[w] == key) {
             p->lru[set] = lru_touch(p->lru[set], w);
