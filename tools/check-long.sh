@@ -106,12 +106,20 @@ dir=$BUILD/fuzz-long
 mkdir -p "$dir"
 formats=$("$BUILD/quire" trace --help | sed -n 's/^  \([A-Za-z0-9-]*\) *[* ] .*/\1/p' | grep -v '^quire$')
 [ "$(echo "$formats" | wc -l)" -ge 20 ] || { echo "FAIL  the list of formats"; bad=1; }
+if [ "$FUZZ" = yes ]; then
+    flags='-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+    mkdir -p "$dir/build"
+    (cd "$dir/build" && "$SRCDIR/configure" CC=clang CFLAGS="$flags" LDFLAGS="$flags" --disable-tests && make -j2 libquire.a) >"$dir/build.log" 2>&1 ||
+        { echo "FAIL  the simulator for libFuzzer: see $dir/build.log"; exit 1; }
+fi
 for f in "$SRCDIR"/tests/fuzz/fuzz_*.c; do
     name=$(basename "$f" .c)
-    # shellcheck disable=SC2046
-    [ "$FUZZ" != yes ] || clang -std=gnu11 -march=x86-64-v2 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-        -D_GNU_SOURCE -include "$BUILD/config.h" -I"$BUILD" -I"$SRCDIR" -I"$SRCDIR/include" -o "$dir/$name.bin" "$f" \
-        $(find "$SRCDIR/sim/base" "$SRCDIR/sim/trace" "$SRCDIR/sim/mrc" -name '*.c' ! -name main.c) -lz -llzma -lzstd -lxxhash -ljansson -ldl -lm || { bad=1; continue; }
+    if [ "$FUZZ" = yes ]; then
+        clang -std=gnu11 -march=x86-64-v2 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -D_GNU_SOURCE \
+            -include "$dir/build/config.h" -I"$dir/build" -I"$SRCDIR" -I"$SRCDIR/include" -o "$dir/$name.bin" "$f" "$dir/build/libquire.a" \
+            -lz -llzma -lzstd -lxxhash -ljansson -lZydis -lelf -ldl -lm -lpthread >"$dir/$name.log" 2>&1 ||
+            { echo "FAIL  $name: see $dir/$name.log"; bad=1; continue; }
+    fi
     fuzz "$name"
     [ "$name" = fuzz_trace ] || continue
     for format in $formats; do
