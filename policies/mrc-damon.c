@@ -466,8 +466,10 @@ static void fini(void *self)
     free(s);
 }
 
-static void vm_state(struct damon *s, struct vm *v, const struct quire_state *c)
+static void vm_state(void *self, void *thing, const struct quire_state *c)
 {
+    const struct damon *s = self;
+    struct vm *v = thing;
     struct vm flat = *v;
     flat.is_mapped = flat.is_fresh = NULL;
     flat.region = flat.spare = NULL;
@@ -488,18 +490,7 @@ static void vm_state(struct damon *s, struct vm *v, const struct quire_state *c)
 static int32_t state(void *self, const struct quire_state *c)
 {
     struct damon *s = self;
-    uint64_t n = c->count(c, s->n_vms, 1u << 16);
-    if (c->is_loading) {
-        s->vm = calloc(n + 1, sizeof(struct vm *));
-        s->n_vms = (uint32_t)n;
-    }
-    for (uint32_t i = 0; i < s->n_vms; i++) {
-        uint64_t is_there = c->count(c, s->vm[i] != NULL, 1);
-        if (c->is_loading && is_there)
-            s->vm[i] = calloc(1, sizeof(struct vm));
-        if (is_there)
-            vm_state(s, s->vm[i], c);
-    }
+    quire_state_things(c, &s->vm, &s->n_vms, sizeof(struct vm), s, vm_state);
     return QUIRE_OK;
 }
 

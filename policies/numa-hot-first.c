@@ -443,8 +443,10 @@ static void fini(void *self)
     free(s);
 }
 
-static void plan_state(struct plan *p, const struct quire_state *c)
+static void plan_state(void *self, void *thing, const struct quire_state *c)
 {
+    (void)self;
+    struct plan *p = thing;
     struct plan flat = *p;
     uint64_t n_queue;
     flat.page = NULL;
@@ -461,18 +463,7 @@ static void plan_state(struct plan *p, const struct quire_state *c)
 static int32_t state(void *self, const struct quire_state *c)
 {
     struct numa *s = self;
-    uint64_t n = c->count(c, s->n_plans, 1u << 16);
-    if (c->is_loading) {
-        s->plan = calloc(n + 1, sizeof(struct plan *));
-        s->n_plans = (uint32_t)n;
-    }
-    for (uint32_t i = 0; i < s->n_plans; i++) {
-        uint64_t is_there = c->count(c, s->plan[i] != NULL, 1);
-        if (c->is_loading && is_there)
-            s->plan[i] = calloc(1, sizeof(struct plan));
-        if (is_there)
-            plan_state(s->plan[i], c);
-    }
+    quire_state_things(c, &s->plan, &s->n_plans, sizeof(struct plan), s, plan_state);
     return QUIRE_OK;
 }
 

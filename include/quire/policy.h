@@ -417,6 +417,23 @@ static inline void quire_state_memory(const struct quire_state *s, void *pp, uin
     if (n)
         s->bytes(s, *p, n);
 }
+/* An array of n pointers to things of size bytes, where NULL is none (one a VM, say), in hooks.state: reading, the
+ * array and its things are made anew, zeroed; then one() does the same for what is in each. */
+static inline void quire_state_things(const struct quire_state *s, void *pp, uint32_t *n, uint64_t size, void *self,
+                                      void (*one)(void *self, void *thing, const struct quire_state *s))
+{
+    void ***thing = (void ***)pp;
+    *n = (uint32_t)s->count(s, *n, 1u << 16);
+    if (s->is_loading)
+        *thing = (void **)calloc(*n + 1ull, sizeof **thing);
+    for (uint32_t i = 0; i < *n; i++) {
+        uint64_t is_there = s->count(s, (*thing)[i] != NULL, 1);
+        if (s->is_loading && is_there)
+            (*thing)[i] = calloc(1, size);
+        if (is_there)
+            one(self, (*thing)[i], s);
+    }
+}
 /* The whole plugin: QUIRE_POLICY(.name = "x", .help = "...", .hooks = &hooks, .init = init, ...) */
 #define QUIRE_POLICY(...)                                                                                              \
     static const struct quire_policy quire_this_policy = {.size = sizeof(struct quire_policy),                         \

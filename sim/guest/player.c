@@ -144,7 +144,7 @@ static void look(struct vcpu *v, struct player *p, uint32_t at, uint32_t ahead)
         p->foresight.sight[i % MMU_SIGHTS].state = SIGHT_DONE;
 }
 
-int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
+static int play_until(struct vcpu *v, ps_t until_ps, struct diag *d)
 {
     struct player *p = v->guest;
     struct cpu *cpu = vcpu_cpu(v);
@@ -170,6 +170,15 @@ int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
             return -1;
     }
     return 0;
+}
+
+int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
+{
+    struct mmu *m = &vcpu_cpu(v)->mmu;
+    m->is_foreseen = ((const struct player *)v->guest)->looks_ahead;
+    int bad = play_until(v, until_ps, d);
+    m->is_foreseen = false; /* whoever runs next on the CPU may be no player */
+    return bad;
 }
 
 /* ---- checkpoints ---- */

@@ -215,13 +215,8 @@ static void event(struct nvdimm *n, ps_t t)
 static void run_all(struct nvdimm_door *door, ps_t t)
 {
     for (;;) {
-        ps_t first = NEVER;
-        struct nvdimm *n = NULL;
-        for (uint32_t i = 0; i < door->n_modules; i++) {
-            ps_t at = event_ps(door->module[i]);
-            n = at < first ? door->module[i] : n;
-            first = min_u64(first, at);
-        }
+        ps_t first;
+        struct nvdimm *n = nvdimm_first(door, event_ps, &first);
         if (!n || first > t)
             return;
         event(n, first);

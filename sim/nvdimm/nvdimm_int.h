@@ -56,6 +56,19 @@ bool nvdimm_arrive(struct nvdimm *n, uint64_t line, ps_t t);
 ps_t nvdimm_write_event_ps(const struct nvdimm *n);
 /* It does it. */
 void nvdimm_write_event(struct nvdimm *n);
+/* The module behind the door whose event_ps() is first, and when that is; NULL if none has any. */
+static inline __attribute__((always_inline)) struct nvdimm *
+nvdimm_first(const struct nvdimm_door *door, ps_t (*event_ps)(const struct nvdimm *n), ps_t *first)
+{
+    struct nvdimm *n = NULL;
+    *first = NEVER;
+    for (uint32_t i = 0; i < door->n_modules; i++) {
+        ps_t at = event_ps(door->module[i]);
+        n = at < *first ? door->module[i] : n;
+        *first = min_u64(*first, at);
+    }
+    return n;
+}
 /* Whether all lines of mask wait to be written, in the load/store queue or the XPBuffer. */
 bool nvdimm_holds(const struct nvdimm *n, uint64_t xpline, uint32_t mask);
 

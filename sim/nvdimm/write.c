@@ -235,13 +235,8 @@ static void let_in(struct nvdimm_door *door, ps_t t)
 /* Outside is full: the modules have to work ahead of the clock until it is not. */
 static void force(struct nvdimm_door *door)
 {
-    ps_t first = NEVER;
-    struct nvdimm *n = NULL;
-    for (uint32_t i = 0; i < door->n_modules; i++) {
-        ps_t at = nvdimm_write_event_ps(door->module[i]);
-        n = at < first ? door->module[i] : n;
-        first = min_u64(first, at);
-    }
+    ps_t first;
+    struct nvdimm *n = nvdimm_first(door, nvdimm_write_event_ps, &first);
     CHECK(n);
     nvdimm_write_event(n);
 }
