@@ -5,10 +5,7 @@ set -eu
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
-die() {
-    echo "acpi.sh: $*" >&2
-    exit 1
-}
+. "$SRCDIR/tests/lib.sh"
 machine=$SRCDIR/experiments/machines/cascade-lake-2s.conf
 "$QUIRE" exec -t functional --vcpus 255 "$BUILD/workloads/bare/acpi" dump | tr -d '\r' >many.txt
 "$QUIRE" exec -t functional --vcpus 3 -m "$machine" --pmem 64MiB --policy vfha "$BUILD/workloads/bare/acpi" dump | tr -d '\r' >pmem.txt

@@ -10,10 +10,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
 
-die() {
-    echo "bare.sh: $*" >&2
-    exit 1
-}
+. "$SRCDIR/tests/lib.sh"
 
 args_of() {
     [ "$1" = hello ] && echo "one two status=0"
@@ -184,15 +181,6 @@ code=0
 grep -q 'triple fault.*doomed+0x7' e && grep -q 'rbp 0000000000001234' e || die "triple fault: $(cat e)"
 
 # Bad input: exit 2, one line.
-bad() { # bad TEXT ARGUMENT...
-    text=$1
-    shift
-    code=0
-    "$QUIRE" exec "$@" >o 2>e || code=$?
-    [ $code -eq 2 ] || die "$*: status $code"
-    [ "$(wc -l <e)" -eq 1 ] || die "$*: $(cat e)"
-    grep -q -- "$text" e || die "$*: $(cat e)"
-}
 hello=$BUILD/workloads/bare/hello
 for option in "--root /" "--env A=B"; do
     # shellcheck disable=SC2086

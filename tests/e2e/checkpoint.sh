@@ -7,16 +7,7 @@ set -eu
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
-die() {
-    echo "checkpoint.sh: $*" >&2
-    exit 1
-}
-build() { # build NAME SOURCE LIBRARY...
-    name=$1
-    source=$2
-    shift 2
-    ${CC:-gcc} -O2 -static -Wno-unused-result -o "$name" "$source" "$@" 2>build.log || die "$name: $(cat build.log)"
-}
+. "$SRCDIR/tests/lib.sh"
 end_ns() { # end_ns DIR: when the run of that result ended
     sed -n 's/.*"time_ps": \([0-9]*\)[0-9][0-9][0-9],*/\1/p' "$1"/*/result.json | head -n 1
 }

@@ -4,10 +4,7 @@
 set -eu
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-die() {
-    echo "crash.sh: $*" >&2
-    exit 1
-}
+. "$SRCDIR/tests/lib.sh"
 n=0
 for f in "$SRCDIR"/workloads/crash/*.c; do
     name=$(basename "$f" .c)

@@ -6,16 +6,7 @@ set -eu
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
-die() {
-    echo "exec.sh: $*" >&2
-    exit 1
-}
-build() { # build NAME SOURCE LIBRARY...
-    name=$1
-    source=$2
-    shift 2
-    ${CC:-gcc} -O2 -static -Wno-unused-result -o "$name" "$source" "$@" 2>build.log || die "$name: $(cat build.log)"
-}
+. "$SRCDIR/tests/lib.sh"
 same() { # same TIMING PROGRAM ARGUMENT...: output and status as on the host
     timing=$1
     shift
@@ -102,15 +93,6 @@ broken 8 139 'execution of'
 broken 9 5 'system call 500 is not implemented; it was made 1 times'
 
 # Bad input: exit 2, one line.
-bad() { # bad TEXT ARGUMENT...
-    text=$1
-    shift
-    code=0
-    "$QUIRE" exec "$@" >o 2>e || code=$?
-    [ $code -eq 2 ] || die "$*: status $code"
-    [ "$(wc -l <e)" -eq 1 ] || die "$*: $(cat e)"
-    grep -q -- "$text" e || die "$*: $(cat e)"
-}
 head -c 1000 ./kernels >cut.elf
 echo text >text.elf
 bad 'lie outside\|lies\|lie at\|broken' ./cut.elf

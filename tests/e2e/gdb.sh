@@ -10,10 +10,7 @@ command -v gdb >/dev/null || {
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
-die() {
-    echo "gdb.sh: $*" >&2
-    exit 1
-}
+. "$SRCDIR/tests/lib.sh"
 ${CC:-gcc} -g -O0 -static -o threads "$SRCDIR/tests/programs/threads.c" -lpthread
 ${CC:-gcc} -g -O0 -static -Wno-unused-result -o broken "$SRCDIR/tests/programs/broken.c" 2>/dev/null
 want=$(./threads)

@@ -12,10 +12,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
 
-die() {
-    echo "linux.sh: $*" >&2
-    exit 1
-}
+. "$SRCDIR/tests/lib.sh"
 
 ${CC:-cc} -O2 -static -o init "$SRCDIR/tests/programs/init.c"
 ./init initrd

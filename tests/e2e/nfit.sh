@@ -4,10 +4,7 @@
 set -eu
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-die() {
-    echo "nfit.sh: $*" >&2
-    exit 1
-}
+. "$SRCDIR/tests/lib.sh"
 cd "$SRCDIR"
 "$QUIRE" machine cascade-lake-2s --nfit "$tmp/nfit" >"$tmp/map"
 grep -q '^1  *optane  *1e000000000  *35fffffffff  *1536 ' "$tmp/map" || die "memory map: $(cat "$tmp/map")"

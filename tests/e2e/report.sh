@@ -5,10 +5,7 @@ set -eu
 tmp=$(mktemp -d)
 cd "$SRCDIR"
 trap 'rm -rf "$tmp"' EXIT
-die() {
-    echo "report.sh: $*" >&2
-    exit 1
-}
+. "$SRCDIR/tests/lib.sh"
 
 # want CODE COMMAND...: runs it, keeps what it prints in $tmp/out.
 want() {

@@ -10,10 +10,7 @@ conf=$SRCDIR/tests/e2e/same.conf
 sums() {
     (cd "$1" && find . -type f ! -name '*.tmp*' | LC_ALL=C sort | xargs sha256sum)
 }
-die() {
-    echo "run.sh: $*" >&2
-    exit 1
-}
+. "$SRCDIR/tests/lib.sh"
 
 "$QUIRE" run "$conf" --out "$tmp/a" -j 1 >/dev/null
 (cd / && LANG=de_DE.UTF-8 TZ=Asia/Tokyo HOME=/nonexistent "$QUIRE" run "$conf" --out "$tmp/b" -j 2 >/dev/null)

@@ -5,10 +5,7 @@ set -eu
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
-die() {
-    echo "sample.sh: $*" >&2
-    exit 1
-}
+. "$SRCDIR/tests/lib.sh"
 run() { # run NAME ARGUMENT...: statistics in NAME.json
     name=$1
     shift
