@@ -56,6 +56,17 @@ else
     bad=1
 fi
 
+# Tables of published points, of the machines that they were measured on.
+for f in "$SRCDIR"/results/hardware/points-*.csv; do
+    case $f in *mess-cxl*) on=cxl-host ;; *mess*) on=skylake-2s ;; *) on=cascade-lake-2s ;; esac
+    if (cd "$SRCDIR" && "$BUILD/quire" validate $on --points "$f") >"$BUILD/points.log" 2>&1; then
+        echo "ok    ${f##*/}: $(tail -n 1 "$BUILD/points.log")"
+    else
+        echo "FAIL  see $BUILD/points.log"
+        bad=1
+    fi
+done
+
 # Confidence intervals of sampled runs hold the truth as often as they promise.
 if BUILD=$BUILD sh "$SRCDIR/tools/coverage.sh" >"$BUILD/coverage.log" 2>&1; then
     echo "ok    intervals of sampled runs: $(sed -n 's/.*held by \([0-9]* of [0-9]*\);.*/\1/p' "$BUILD/coverage.log" | tr '\n' ' ')"

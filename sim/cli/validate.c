@@ -5,6 +5,7 @@
 #include "sim/cli/args.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/find.h"
+#include "sim/cli/validate_points.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -171,9 +172,9 @@ static int select_figures(const char *claims, const char **word, int n, bool *se
     return bad;
 }
 
-static void on_progress(void *ctx, uint32_t done, uint32_t total)
+void validate_progress(void *meter, uint32_t done, uint32_t total)
 {
-    meter_show(ctx, done, total);
+    meter_show(meter, done, total);
 }
 
 static int draw(const struct validate *v, const char *dir, struct diag *d)
@@ -190,22 +191,16 @@ static int draw(const struct validate *v, const char *dir, struct diag *d)
     return bad;
 }
 
-static int validate(const char *machine, const char *plot_dir, bool json, const char **word, int n, struct diag *d)
+static int validate_rows(const struct machine_conf *mc, const char *machine, const char *plot_dir, bool json,
+                         const char **word, int n, struct diag *d)
 {
-    static const struct conf_schema schema[] = {
-        {.name = "machine", .keys = machine_keys, .subs = machine_sections, .help = "a host"}, {0}};
-    const struct conf_schema root = {.name = "", .subs = schema};
     struct meter meter = {.what = "measuring"};
-    struct machine_conf mc;
-    char *path = find_machine(machine, d);
-    struct conf *conf = path ? conf_read(path, &root, d) : NULL;
     bool *selected = xcalloc(validate_n_figures, sizeof *selected);
     int code = EXIT_BAD_INPUT;
-    if (conf && machine_bind(conf_find(conf_root(conf), "machine", NULL), &mc, d) == 0 &&
-        select_figures(mc.claims, word, n, selected, d) == 0) {
+    if (select_figures(mc->claims, word, n, selected, d) == 0) {
         struct validate v;
-        validate_init(&v, &mc, d);
-        v.progress = on_progress;
+        validate_init(&v, mc, d);
+        v.progress = validate_progress;
         v.ctx = &meter;
         int bad = validate_run(&v, selected);
         meter_end(&meter);
@@ -219,6 +214,27 @@ static int validate(const char *machine, const char *plot_dir, bool json, const 
         validate_free(&v);
     }
     free(selected);
+    return code;
+}
+
+struct options {
+    const char *machine, *plot_dir, *points;
+    bool json;
+};
+
+static int validate(const struct options *o, const char **word, int n, struct diag *d)
+{
+    static const struct conf_schema schema[] = {
+        {.name = "machine", .keys = machine_keys, .subs = machine_sections, .help = "a host"}, {0}};
+    const struct conf_schema root = {.name = "", .subs = schema};
+    const char *machine = o->machine ? o->machine : "cascade-lake-2s";
+    struct machine_conf mc;
+    char *path = find_machine(machine, d);
+    struct conf *conf = path ? conf_read(path, &root, d) : NULL;
+    int code = EXIT_BAD_INPUT;
+    if (conf && machine_bind(conf_find(conf_root(conf), "machine", NULL), &mc, d) == 0)
+        code = o->points ? validate_points(&mc, machine, o->points, o->json, d)
+                         : validate_rows(&mc, machine, o->plot_dir, o->json, word, n, d);
     free(path);
     conf_free(conf);
     return code;
@@ -226,12 +242,13 @@ static int validate(const char *machine, const char *plot_dir, bool json, const 
 
 int cmd_validate(int argc, char **argv)
 {
-    const char *machine = NULL, *plot_dir = NULL, *word[64];
-    bool json = false;
+    struct options o = {0};
+    const char *word[64];
     const struct arg table[] = {
-        {"machine", 0, "NAME", ARG_STRING, &machine, "machine file, by name or path [cascade-lake-2s]"},
-        {"plot", 0, "DIR", ARG_STRING, &plot_dir, "draw each measured curve over the published one"},
-        {"json", 0, NULL, ARG_FLAG, &json, "print JSON"},
+        {"machine", 0, "NAME", ARG_STRING, &o.machine, "machine file, by name or path [cascade-lake-2s]"},
+        {"plot", 0, "DIR", ARG_STRING, &o.plot_dir, "draw each measured curve over the published one"},
+        {"points", 0, "FILE", ARG_STRING, &o.points, "measure the points of a table of one's own instead of rows"},
+        {"json", 0, NULL, ARG_FLAG, &o.json, "print JSON"},
         {0},
     };
     const struct args a = {
@@ -251,7 +268,9 @@ int cmd_validate(int argc, char **argv)
     if (n == ARGS_HELP)
         return EXIT_DONE;
     if (n > 0)
-        n = take_machine(word, n, &machine, &d);
-    int code = n < 0 ? EXIT_BAD_INPUT : validate(machine ? machine : "cascade-lake-2s", plot_dir, json, word, n, &d);
+        n = take_machine(word, n, &o.machine, &d);
+    if (n >= 0 && o.points && (n || o.plot_dir))
+        n = fail(&d, "validate: found %s beside --points, expected no more than a machine", n ? word[0] : "--plot");
+    int code = n < 0 ? EXIT_BAD_INPUT : validate(&o, word, n, &d);
     return code == EXIT_BAD_INPUT ? args_complain(&d) : code;
 }

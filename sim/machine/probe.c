@@ -170,6 +170,23 @@ struct probe *probe_new(const struct machine_conf *conf, const struct probe_setu
     return p;
 }
 
+struct probe *probe_streams(const struct machine_conf *conf, struct probe_setup setup, uint64_t thread_bytes,
+                            ps_t quantum_ps, struct diag *d)
+{
+    struct machine_conf mc = *conf;
+    uint32_t n = setup.n_threads;
+    mc.hv.quantum_ps = quantum_ps;
+    setup.bytes = (n * thread_bytes + GIB - 1) / GIB * GIB;
+    setup.page_level = LEVEL_1G;
+    struct probe *p = probe_new(&mc, &setup, d);
+    for (uint32_t i = 0; p && i < n; i++) {
+        p->thread[i].base = i * thread_bytes;
+        p->thread[i].bytes = thread_bytes;
+        p->thread[i].i = n > 1 ? rng_below(&p->thread[i].rng, thread_bytes) : 0; /* streams are not in step */
+    }
+    return p;
+}
+
 void probe_free(struct probe *p)
 {
     struct diag fault = {0};
@@ -276,7 +293,7 @@ int step_chase_shuffled(struct probe_thread *t, struct vcpu *v)
     return chase(v, probe_shuffled(t, t->i));
 }
 
-static int one_line(struct vcpu *v, uint64_t gva, uint64_t mode)
+int probe_line(struct vcpu *v, uint64_t gva, enum probe_mode mode)
 {
     core_issue(&vcpu_cpu(v)->core, 1);
     switch (mode) {
@@ -305,7 +322,7 @@ static uint64_t stream_at(const struct probe_thread *t, uint64_t unit)
 int step_stream(struct probe_thread *t, struct vcpu *v)
 {
     t->done_bytes += LINE_BYTES;
-    return one_line(v, PROBE_GVA + stream_at(t, t->i / (t->unit / LINE_BYTES)) + line_in_unit(t), t->mode);
+    return probe_line(v, PROBE_GVA + stream_at(t, t->i / (t->unit / LINE_BYTES)) + line_in_unit(t), t->mode);
 }
 
 int step_random(struct probe_thread *t, struct vcpu *v)
@@ -314,7 +331,7 @@ int step_random(struct probe_thread *t, struct vcpu *v)
     if (line == 0)
         t->at = t->base + rng_below(&t->rng, t->bytes / t->unit) * t->unit;
     t->done_bytes += LINE_BYTES;
-    return one_line(v, PROBE_GVA + t->at + line, t->mode);
+    return probe_line(v, PROBE_GVA + t->at + line, t->mode);
 }
 
 int step_fenced(struct probe_thread *t, struct vcpu *v)
@@ -331,7 +348,7 @@ int step_persist(struct probe_thread *t, struct vcpu *v)
     struct core *core = &vcpu_cpu(v)->core;
     ps_t start = core->now_ps;
     for (uint64_t at = 0; at < t->unit; at += LINE_BYTES)
-        if (one_line(v, PROBE_GVA + stream_at(t, t->i) + at, t->mode))
+        if (probe_line(v, PROBE_GVA + stream_at(t, t->i) + at, t->mode))
             return -1;
     hv_fence(v, false);
     t->took_ps += core->now_ps - start;

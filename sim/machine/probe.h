@@ -51,12 +51,17 @@ struct probe {
     struct probe_setup setup;
     struct probe_thread *thread;
     uint64_t cr3;
+    const void *ctx; /* a step's own */
     uint64_t *block; /* pages of phys_bytes, by index */
     uint64_t n_blocks;
 };
 
 /* NULL after an error line. The caller frees with probe_free. */
 struct probe *probe_new(const struct machine_conf *conf, const struct probe_setup *s, struct diag *d);
+/* The same for setup->n_threads threads with a part of thread_bytes each (setup->bytes is computed), on 1 GiB pages;
+ * several are not in step and take turns every quantum_ps. */
+struct probe *probe_streams(const struct machine_conf *conf, struct probe_setup setup, uint64_t thread_bytes,
+                            ps_t quantum_ps, struct diag *d);
 void probe_free(struct probe *p);
 
 /* Every thread makes n operations of the given step; threads start together. Answers the time from the start to the end
@@ -88,6 +93,7 @@ int step_chase_shuffled(struct probe_thread *t, struct vcpu *v);
 /* One line of accesses of unit bytes: a load, a store, a non-temporal store, a store with CLWB. Line by line, so that
  * threads interleave. Units are sequential over the thread's part, or uniformly random in it. */
 enum probe_mode { PROBE_LOAD, PROBE_STORE, PROBE_NTSTORE, PROBE_CLWB };
+int probe_line(struct vcpu *v, uint64_t gva, enum probe_mode mode);
 int step_stream(struct probe_thread *t, struct vcpu *v);
 int step_random(struct probe_thread *t, struct vcpu *v);
 /* step_stream with an SFENCE behind each unit. */

@@ -80,6 +80,17 @@ void validate_point(struct validate *v, const char *plot, const char *line, doub
 /* The same of a curve without published points of its own. */
 void validate_point_alone(struct validate *v, const char *plot, const char *line, double x, double y);
 
+/* Latency of loads over bandwidth, from an idle node to all its CPUs' traffic, by rising bandwidth as far as it rises.
+ */
+#define LOADED_POINTS 19u
+struct loaded_curve {
+    double rate[LOADED_POINTS], ns[LOADED_POINTS]; /* GB/s, ns */
+};
+/* reads: of a thousand lines that memory moves. */
+int validate_loaded_curve(struct validate *v, uint32_t mem_node, uint32_t reads, struct loaded_curve *c);
+/* Latency at a bandwidth, GB/s, interpolated; 0: the curve does not get there. */
+double validate_at_rate(const struct loaded_curve *c, double rate);
+
 validate_fn measure_cache_latency, measure_cache_geometry, measure_tlb_geometry, measure_tlb_latency;
 validate_fn measure_walks, measure_walk_caches, measure_exits, measure_invlpg, measure_violation, measure_flush,
     measure_fence;

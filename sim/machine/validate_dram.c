@@ -8,18 +8,9 @@
 /* A probe over DRAM of mem_node by n threads of node 0, each with a part of its own. */
 static struct probe *probe_threads(struct validate *v, uint32_t n, uint32_t mem_node)
 {
-    struct machine_conf conf = v->conf;
-    conf.hv.quantum_ps = 1 * PS_PER_NS; /* queues see the threads interleaved */
-    struct probe_setup s = {.n_threads = n,
-                            .mem_node = mem_node,
-                            .bytes = (n * THREAD_BYTES + GIB - 1) / GIB * GIB,
-                            .page_level = LEVEL_1G};
-    struct probe *p = probe_new(&conf, &s, v->d);
-    for (uint32_t i = 0; p && i < n; i++) {
-        p->thread[i].base = i * THREAD_BYTES;
-        p->thread[i].bytes = THREAD_BYTES;
-        p->thread[i].i = n > 1 ? rng_below(&p->thread[i].rng, THREAD_BYTES) : 0; /* streams are not in step */
-    }
+    struct probe_setup s = {.n_threads = n, .mem_node = mem_node};
+    /* Queues see the threads interleaved. */
+    struct probe *p = probe_streams(&v->conf, s, THREAD_BYTES, PS_PER_NS, v->d);
     if (p && mem_node)
         probe_read_before(p, 0, n * THREAD_BYTES);
     return p;
@@ -177,10 +168,10 @@ static void put_at_rate(struct validate *v, const char *key, const struct loaded
 }
 
 struct curve_kind {
-    const char *plot, *line;
-    uint32_t reads;  /* percent */
-    double minus_ns; /* drawn without so much */
-    bool is_alone;   /* no published line of that name */
+    const char *plot, *line; /* NULL: not drawn */
+    uint32_t reads;          /* of a thousand lines */
+    double minus_ns;         /* drawn without so much */
+    bool is_alone;           /* no published line of that name */
 };
 
 /* n points of the curve of a node, by falling gaps. */
@@ -192,11 +183,13 @@ static int loaded_curve(struct validate *v, uint32_t mem_node, const struct curv
         return -1;
     p->thread[0].unit = LINE_BYTES;
     for (uint32_t i = 1; i < p->setup.n_threads; i++)
-        p->thread[i].unit = 1000 * (100 - k->reads) / k->reads; /* s stores of an access make s/(1+s) writes */
+        p->thread[i].unit = 1000 * (1000 - k->reads) / k->reads; /* s stores of an access make s/(1+s) writes */
     /* Until the caches are full of lines, and dirty ones leave them, there are no writes. */
     loaded_point(v, p, 0, PS_PER_MS);
     for (uint32_t i = 0; i < n; i++) {
         l[i] = loaded_point(v, p, gap[n - 1 - i], 5 * PS_PER_US);
+        if (!k->plot)
+            continue;
         if (k->is_alone)
             validate_point_alone(v, k->plot, k->line, l[i].rate, l[i].ns - k->minus_ns);
         else
@@ -204,6 +197,27 @@ static int loaded_curve(struct validate *v, uint32_t mem_node, const struct curv
     }
     probe_free(p);
     return v->d->n_errors ? -1 : 0;
+}
+
+int validate_loaded_curve(struct validate *v, uint32_t mem_node, uint32_t reads, struct loaded_curve *c)
+{
+    struct loaded l[N_GAPS];
+    _Static_assert(N_GAPS == LOADED_POINTS, "a point a gap");
+    if (loaded_curve(v, mem_node, &(struct curve_kind){.reads = reads}, l, gaps, N_GAPS))
+        return -1;
+    for (uint32_t i = 0; i < N_GAPS; i++) {
+        c->rate[i] = l[i].rate;
+        c->ns[i] = l[i].ns;
+    }
+    return 0;
+}
+
+double validate_at_rate(const struct loaded_curve *c, double rate)
+{
+    struct loaded l[LOADED_POINTS];
+    for (uint32_t i = 0; i < LOADED_POINTS; i++)
+        l[i] = (struct loaded){c->rate[i], c->ns[i]};
+    return rate < l[0].rate ? l[0].ns : at_rate(l, LOADED_POINTS, rate);
 }
 
 static double largest(const struct loaded *l, uint32_t n)
@@ -225,7 +239,7 @@ static int dram_loaded(struct validate *v, bool is_curve)
               {{"14.51", "14.curve.51"}, 51.6},
               {{"14.69", "14.curve.69"}, 69.9},
               {{"14.79", "14.curve.79"}, 79.6}};
-    const struct curve_kind kind = {"dram-loaded", is_curve ? "curve mode" : "78% reads", 78, 0, is_curve};
+    const struct curve_kind kind = {"dram-loaded", is_curve ? "curve mode" : "78% reads", 780, 0, is_curve};
     struct loaded l[N_ELEMS(gaps)];
     if (loaded_curve(v, 0, &kind, l, gaps, N_ELEMS(gaps)))
         return -1;
@@ -261,7 +275,7 @@ int measure_dram_remote(struct validate *v)
     if (v->conf.numa.n_nodes < 2)
         return 0;
     validate_put(v, "18.remote", chase_ns(v, 1, GIB, LEVEL_1G, step_chase_shuffled));
-    if (loaded_curve(v, 1, &(struct curve_kind){"dram-remote", "78% reads", 78, 0, false}, l, some, N_ELEMS(some)))
+    if (loaded_curve(v, 1, &(struct curve_kind){"dram-remote", "78% reads", 780, 0, false}, l, some, N_ELEMS(some)))
         return -1;
     validate_put(v, "20.mess", largest(l, N_ELEMS(l)));
     validate_put(v, "20.read", bandwidth(v, 16, 1, PROBE_LOAD));
@@ -279,7 +293,7 @@ static int cxl_curve(struct validate *v, bool is_curve)
         double rate;
     } at[] = {{{"73.18", "73.curve.18"}, 18.28}, {{"73.30", "73.curve.30"}, 30.46}, {{"73.40", "73.curve.40"}, 39.97}};
     double on_die = (double)v->conf.cache.llc_cycles * 1e9 / (double)v->conf.core.hz;
-    const struct curve_kind kind = {"cxl-loaded", is_curve ? "curve mode" : "60% reads", 60, on_die, is_curve};
+    const struct curve_kind kind = {"cxl-loaded", is_curve ? "curve mode" : "60% reads", 600, on_die, is_curve};
     struct loaded l[N_ELEMS(gaps)];
     if (loaded_curve(v, (uint32_t)v->conf.numa.n_nodes, &kind, l, gaps, N_ELEMS(gaps)))
         return -1;

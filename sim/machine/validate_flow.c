@@ -4,10 +4,6 @@
 
 #define THREAD_BYTES (16 * MIB)
 
-struct flow {
-    double rate, ewr;
-};
-
 int pmem_in_turn(struct probe_thread *t, struct vcpu *v, probe_step *step)
 {
     struct core *core = &vcpu_cpu(v)->core;
@@ -36,6 +32,18 @@ static int step_fenced_in_turn(struct probe_thread *t, struct vcpu *v)
     return pmem_in_turn(t, v, step_fenced);
 }
 
+struct flow pmem_flow(struct validate *v, struct probe *p, probe_step *step)
+{
+    struct flow f = {0};
+    probe_bandwidth(p, step, 60 * PS_PER_US, PS_PER_US, v->d);
+    struct nvdimm_stats before = pmem_modules(p);
+    f.rate = probe_bandwidth(p, step, 60 * PS_PER_US, 200 * PS_PER_US, v->d);
+    struct nvdimm_stats after = pmem_modules(p);
+    uint64_t media = after.media_writes - before.media_writes;
+    f.ewr = media ? (double)(after.writes - before.writes) * LINE_BYTES / (double)(media * 256) : 0;
+    return f;
+}
+
 /* One run; `round` moves the threads' streams against each other. */
 static struct flow flow_of(struct validate *v, uint32_t threads, enum place place, uint64_t unit, enum probe_mode mode,
                            probe_step *step, uint32_t round)
@@ -47,12 +55,7 @@ static struct flow flow_of(struct validate *v, uint32_t threads, enum place plac
     pmem_threads(p, unit, mode);
     for (uint32_t i = 0; i < threads; i++)
         p->thread[i].i += round * rng_below(&p->thread[i].rng, THREAD_BYTES);
-    probe_bandwidth(p, step, 60 * PS_PER_US, PS_PER_US, v->d);
-    struct nvdimm_stats before = pmem_modules(p);
-    f.rate = probe_bandwidth(p, step, 60 * PS_PER_US, 200 * PS_PER_US, v->d);
-    struct nvdimm_stats after = pmem_modules(p);
-    uint64_t media = after.media_writes - before.media_writes;
-    f.ewr = media ? (double)(after.writes - before.writes) * LINE_BYTES / (double)(media * 256) : 0;
+    f = pmem_flow(v, p, step);
     probe_free(p);
     return f;
 }

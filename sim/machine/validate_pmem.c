@@ -11,18 +11,8 @@ struct probe *pmem_probe(struct validate *v, uint32_t n, enum place place, uint6
     conf.hv.quantum_ps = n > 1 ? 5 * PS_PER_NS : conf.hv.quantum_ps;
     if (place == ONE_DIMM)
         conf.imc.n_imcs = conf.imc.n_channels = 1;
-    struct probe_setup s = {.n_threads = n,
-                            .mem_node = place == REMOTE,
-                            .kind = MEM_PMEM,
-                            .bytes = (n * thread_bytes + GIB - 1) / GIB * GIB,
-                            .page_level = LEVEL_1G};
-    struct probe *p = probe_new(&conf, &s, v->d);
-    for (uint32_t i = 0; p && i < n; i++) {
-        p->thread[i].base = i * thread_bytes;
-        p->thread[i].bytes = thread_bytes;
-        p->thread[i].i = n > 1 ? rng_below(&p->thread[i].rng, thread_bytes) : 0; /* streams are not in step */
-    }
-    return p;
+    struct probe_setup s = {.n_threads = n, .mem_node = place == REMOTE, .kind = MEM_PMEM};
+    return probe_streams(&conf, s, thread_bytes, conf.hv.quantum_ps, v->d);
 }
 
 void pmem_threads(struct probe *p, uint64_t unit, enum probe_mode mode)

@@ -18,4 +18,10 @@ int pmem_in_turn(struct probe_thread *t, struct vcpu *v, probe_step *step);
 /* Counters of all modules of the region's node. */
 struct nvdimm_stats pmem_modules(const struct probe *p);
 
+struct flow {
+    double rate, ewr; /* GB/s; effective write ratio: bytes written by bytes of the media */
+};
+/* Once the threads have run for a while: what they move, and what the modules make of it. */
+struct flow pmem_flow(struct validate *v, struct probe *p, probe_step *step);
+
 #endif
