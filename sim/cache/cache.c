@@ -169,10 +169,8 @@ bool core_invalidate(struct core_cache *p, uint64_t line)
     pcache_drop(&p->l2, line, l2);
     if (unlikely(p->prefetch))
         prefetch_gone(p, line);
-    if ((tag = pcache_find(&p->l1d, line))) {
-        dirty |= (*tag & 3) == LINE_MODIFIED;
+    if ((tag = pcache_find(&p->l1d, line)))
         pcache_drop(&p->l1d, line, tag);
-    }
     if (p->stats.l1i_misses && (tag = pcache_find(&p->l1i, line)))
         pcache_drop(&p->l1i, line, tag);
     return dirty;
@@ -197,10 +195,8 @@ bool core_downgrade(struct core_cache *p, uint64_t line, uint32_t state)
         dirty = (*l2 & 3) == LINE_MODIFIED;
         *l2 = (*l2 & ~3ull) | ((*l2 & 3) == LINE_SHARED ? LINE_SHARED : state);
     }
-    if ((l1 = pcache_find(&p->l1d, line))) {
-        dirty |= (*l1 & 3) == LINE_MODIFIED;
+    if ((l1 = pcache_find(&p->l1d, line)))
         *l1 = (*l1 & ~3ull) | ((*l1 & 3) == LINE_SHARED ? LINE_SHARED : state);
-    }
     return dirty;
 }
 
@@ -209,10 +205,8 @@ static inline __attribute__((always_inline)) void l2_evict(struct caches *c, str
 {
     uint64_t line = tag >> 3, *l1 = pcache_find(&p->l1d, line);
     uint32_t state = tag & 3;
-    if (l1) {
-        state = max_u64(state, *l1 & 3);
+    if (l1)
         pcache_drop(&p->l1d, line, l1);
-    }
     if (p->stats.l1i_misses && (l1 = pcache_find(&p->l1i, line)))
         pcache_drop(&p->l1i, line, l1);
     p->stats.l2_writebacks += state == LINE_MODIFIED;
@@ -221,15 +215,10 @@ static inline __attribute__((always_inline)) void l2_evict(struct caches *c, str
     llc_take_victim(c, p, line, state, t);
 }
 
-static void l1_install(struct core_cache *p, struct pcache *l1, uint64_t line, uint32_t state)
+static inline void l1_install(struct pcache *l1, uint64_t line, uint32_t state)
 {
     uint64_t set = line & l1->set_mask, *tags = &l1->tag[set * l1->stride];
     uint32_t way = lru_victim(l1->lru[set], l1->ways);
-    if ((tags[way] & 7) == (4 | LINE_MODIFIED)) {
-        uint64_t *l2 = pcache_find(&p->l2, tags[way] >> 3);
-        CHECK(l2);
-        *l2 |= LINE_MODIFIED;
-    }
     tags[way] = line << 3 | 4 | state;
     l1->lru[set] = lru_renew(l1->lru[set], l1->ways);
 }
@@ -252,9 +241,11 @@ static inline __attribute__((always_inline)) ps_t l2_fill(struct caches *c, uint
     uint64_t set = line & l2->set_mask, *tags = &l2->tag[set * l2->stride];
     uint32_t way = lru_victim(l2->lru[set], l2->ways);
     uint64_t victim = tags[way];
-    llc_prefetch(c, p->socket, line);
-    if (victim & 4)
-        llc_prefetch(c, p->socket, victim >> 3);
+    if (!p->is_foreseen) {
+        llc_prefetch(c, p->socket, line);
+        if (victim & 4)
+            llc_prefetch(c, p->socket, victim >> 3);
+    }
     ps_t asked_ps = t;
     t = llc_request(c, core, line, write, t, state);
     if (victim & 4) {
@@ -265,6 +256,13 @@ static inline __attribute__((always_inline)) ps_t l2_fill(struct caches *c, uint
     tags[way] = line << 3 | 4 | *state;
     l2->lru[set] = lru_renew(l2->lru[set], l2->ways);
     return t;
+}
+
+/* A store to a line that this core holds shared: everybody else gives it up. */
+static ps_t upgrade(struct caches *c, uint32_t core, uint64_t line, ps_t t)
+{
+    c->core[core].stats.upgrades++;
+    return llc_claim(c, core, line, t);
 }
 
 static inline __attribute__((always_inline)) ps_t demand(struct caches *c, uint32_t core, uint64_t line,
@@ -278,19 +276,18 @@ static inline __attribute__((always_inline)) ps_t demand(struct caches *c, uint3
     p->stats.l1i_misses += op == CACHE_FETCH;
     if (likely(way != UINT32_MAX)) {
         p->stats.l2_hits++;
+        if (op == CACHE_WRITE && (tags[way] & 3) == LINE_SHARED)
+            t = upgrade(c, core, line, t);
+        /* No branch: the host cannot know which accesses are stores. */
+        tags[way] |= (uint64_t)(op == CACHE_WRITE) * LINE_MODIFIED;
         state = tags[way] & 3;
-        if (op == CACHE_WRITE && state == LINE_SHARED) {
-            t = cache_upgrade(c, core, line, t);
-            state = LINE_MODIFIED;
-        }
         t += c->l2_ps;
         l2->lru[set] = lru_touch(l2->lru[set], way);
     } else {
         p->stats.l2_misses++;
         t = l2_fill(c, core, line, op == CACHE_WRITE, t + c->l2_ps, &state);
     }
-    /* The L1 copy is clean unless this is a store: a dirty L2 line stays the L2's business. */
-    l1_install(p, l1, line, op == CACHE_WRITE ? LINE_MODIFIED : state == LINE_SHARED ? LINE_SHARED : LINE_EXCLUSIVE);
+    l1_install(l1, line, state);
     return t;
 }
 
@@ -312,17 +309,16 @@ ps_t cache_bring(struct caches *c, uint32_t core, uint64_t line, ps_t t)
     return l2_fill(c, core, line, false, t + c->l2_ps, &state);
 }
 
-ps_t cache_upgrade(struct caches *c, uint32_t core, uint64_t line, ps_t t)
+ps_t cache_first_store(struct caches *c, uint32_t core, uint64_t line, uint64_t *l1_tag, ps_t t)
 {
-    struct core_cache *p = &c->core[core];
-    uint64_t *tag;
-    p->stats.upgrades++;
-    t = llc_claim(c, core, line, t);
-    if ((tag = pcache_find(&p->l2, line)))
-        *tag |= LINE_MODIFIED;
-    if ((tag = pcache_find(&p->l1d, line)))
-        *tag |= LINE_MODIFIED;
-    return t;
+    uint64_t *l2 = pcache_find(&c->core[core].l2, line);
+    ps_t done = t + c->l1_ps;
+    CHECK(l2);
+    if ((*l2 & 3) == LINE_SHARED)
+        done = upgrade(c, core, line, t);
+    *l2 |= LINE_MODIFIED;
+    *l1_tag |= LINE_MODIFIED;
+    return done;
 }
 
 ps_t cache_flush(struct caches *c, uint32_t core, uint64_t line, enum flush_op op, ps_t t)
@@ -400,7 +396,10 @@ static int verify_core(const struct caches *c, const struct core_cache *p, struc
                             (unsigned long long)l1[i]->tag[k] >> 3, p->socket, p->bit);
     for (uint64_t k = 0; k < (p->l2.set_mask + 1) * p->l2.stride; k++) {
         uint64_t tag = p->l2.tag[k], *l1d = tag & 4 ? pcache_find(&p->l1d, tag >> 3) : NULL;
-        if (tag & 4 && llc_verify_line(c, p, tag >> 3, max_u64(tag & 3, l1d ? *l1d & 3 : 0), d))
+        if (l1d && *l1d != tag)
+            return fail(d, "cache: core %u.%u holds line %llx in state %u in its L1, in state %u in its L2", p->socket,
+                        p->bit, (unsigned long long)tag >> 3, (uint32_t)(*l1d & 3), (uint32_t)(tag & 3));
+        if (tag & 4 && llc_verify_line(c, p, tag >> 3, tag & 3, d))
             return -1;
     }
     return 0;

@@ -20,7 +20,8 @@
 
 #include <smmintrin.h>
 
-/* State of a line in a private cache; the low two bits of its tag word. */
+/* State of a line in a private cache; the low two bits of its tag word. L1D and L2 agree on it, so that a line can leave
+ * the L1 without a word. */
 enum { LINE_SHARED = 1, LINE_EXCLUSIVE = 2, LINE_MODIFIED = 3 };
 
 struct cache_conf {
@@ -98,7 +99,8 @@ struct core_cache {
     struct pcache l1d, l1i, l2;
     struct prefetcher *prefetch; /* NULL: off */
     uint32_t socket;
-    uint32_t bit; /* in the snoop filter's sharers */
+    uint32_t bit;     /* in the snoop filter's sharers */
+    bool is_foreseen; /* somebody looks ahead (cache_foresee): a miss need not ask the host's caches */
     struct core_cache_stats stats;
 };
 
@@ -147,8 +149,9 @@ static inline uint32_t pcache_way(const uint64_t *set, uint32_t stride, uint64_t
 }
 
 ps_t cache_l1_miss(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t);
-/* Store to a line that this core holds shared: everybody else gives it up. */
-ps_t cache_upgrade(struct caches *c, uint32_t core, uint64_t line, ps_t t);
+/* The first store to a line that the L1 holds: it becomes modified there and in the L2, and everybody else gives it up
+ * if it was shared. Answers when it is written. */
+ps_t cache_first_store(struct caches *c, uint32_t core, uint64_t line, uint64_t *l1_tag, ps_t t);
 
 /* Looks the line up in the L1; on a hit *done_ps is set and the LRU order and state are updated. */
 static inline bool cache_l1_hit(struct caches *c, uint32_t core, uint64_t line, enum cache_op op, ps_t t, ps_t *done_ps)
@@ -161,11 +164,8 @@ static inline bool cache_l1_hit(struct caches *c, uint32_t core, uint64_t line, 
         return false;
     l1->lru[set] = lru_touch(l1->lru[set], way);
     *done_ps = t + c->l1_ps;
-    if (op == CACHE_WRITE) {
-        if (unlikely((tags[way] & 3) == LINE_SHARED))
-            *done_ps = cache_upgrade(c, core, line, t);
-        tags[way] |= 3;
-    }
+    if (op == CACHE_WRITE && unlikely((tags[way] & 3) != LINE_MODIFIED))
+        *done_ps = cache_first_store(c, core, line, &tags[way], t);
     p->stats.l1d_hits += op != CACHE_FETCH;
     p->stats.l1i_hits += op == CACHE_FETCH;
     return true;

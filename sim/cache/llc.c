@@ -130,12 +130,10 @@ static void data_fill(struct caches *c, uint32_t socket, uint8_t *set, uint64_t 
         return;
     }
     uint32_t *tag = &data_tags(set)[way];
-    if (*tag & 4) {
-        l->stats.evictions++;
-        if ((*tag & 3) == LINE_MODIFIED) {
-            l->stats.writebacks++;
-            write_back(c, socket, tag_line(l, set, *tag), t);
-        }
+    l->stats.evictions += *tag >> 2 & 1;
+    if ((*tag & 7) == (4 | LINE_MODIFIED)) {
+        l->stats.writebacks++;
+        write_back(c, socket, tag_line(l, set, *tag), t);
     }
     l->stats.fills++;
     *tag = tag_key(l, line) | state;

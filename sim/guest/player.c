@@ -15,7 +15,7 @@ static void plan_looks(struct vcpu *v, struct player *p)
     p->looks_ahead = (l2_misses - p->l2_misses) * LOOK_WHERE_ONE_IN >= p->n;
     if (p->looks_ahead)
         mmu_foresight_reset(&p->foresight, (m->stats.walks - p->walks) * 4 < p->n * 3ull);
-    m->is_foreseen = p->looks_ahead;
+    mmu_set_foreseen(m, p->looks_ahead);
     p->l2_misses = l2_misses;
     p->walks = m->stats.walks;
 }
@@ -48,8 +48,10 @@ static int refill(struct vcpu *v, struct player *p, struct diag *d)
 /* An access of any size and alignment, a line at a time. */
 static int access_bytes(struct vcpu *v, const struct player *p, const struct trace_rec *r, uint64_t gva)
 {
+    static const uint8_t op_of[] = {
+        [TRACE_READ] = CACHE_READ, [TRACE_WRITE] = CACHE_WRITE, [TRACE_EXEC] = CACHE_FETCH, [TRACE_MODIFY] = CACHE_READ};
     uint64_t last = gva + (r->size ? r->size - 1u : 0);
-    enum cache_op op = r->kind == TRACE_WRITE ? CACHE_WRITE : r->kind == TRACE_EXEC ? CACHE_FETCH : CACHE_READ;
+    enum cache_op op = op_of[r->kind];
     for (uint64_t at = gva; at <= last; at = (at | (LINE_BYTES - 1)) + 1)
         if (hv_access(v, at, op, p->is_dependent && op == CACHE_READ) ||
             (r->kind == TRACE_MODIFY && hv_access(v, at, CACHE_WRITE, false)))
@@ -175,9 +177,9 @@ static int play_until(struct vcpu *v, ps_t until_ps, struct diag *d)
 int player_run(struct vcpu *v, ps_t until_ps, struct diag *d)
 {
     struct mmu *m = &vcpu_cpu(v)->mmu;
-    m->is_foreseen = ((const struct player *)v->guest)->looks_ahead;
+    mmu_set_foreseen(m, ((const struct player *)v->guest)->looks_ahead);
     int bad = play_until(v, until_ps, d);
-    m->is_foreseen = false; /* whoever runs next on the CPU may be no player */
+    mmu_set_foreseen(m, false); /* whoever runs next on the CPU may be no player */
     return bad;
 }
 

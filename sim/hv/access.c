@@ -94,9 +94,12 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
     return 0;
 }
 
+/* The host foresees at most one branch on what kind of access it is: each kind has its own code behind it. */
 int hv_access(struct vcpu *v, uint64_t gva, enum cache_op op, bool dependent)
 {
-    return access_line(v, gva, op, dependent, NULL, NULL, 0, NULL);
+    return op == CACHE_READ    ? access_line(v, gva, CACHE_READ, dependent, NULL, NULL, 0, NULL)
+           : op == CACHE_WRITE ? access_line(v, gva, CACHE_WRITE, false, NULL, NULL, 0, NULL)
+                               : access_line(v, gva, CACHE_FETCH, false, NULL, NULL, 0, NULL);
 }
 
 int hv_touch(struct vcpu *v, uint64_t gva, enum cache_op op, uint64_t *hpa)

@@ -135,7 +135,7 @@ void mmu_fini(struct mmu *m)
     }
 }
 
-/* may_exist: the set may have the page already, with fewer rights. */
+/* may_exist: the set may have the page already, with too few rights. */
 static inline void tlb_insert(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asid, uint64_t value,
                               bool may_exist)
 {
@@ -148,10 +148,10 @@ static inline void tlb_insert(struct tlb *t, uint64_t gva, uint32_t level, uint3
     t->is_used = true;
 }
 
-void tlb_fill(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, uint32_t level, uint64_t value)
+void tlb_fill(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, uint32_t level, uint64_t value,
+              bool may_exist)
 {
-    /* A read takes whatever is there: it walks only if nothing is. Unless what is there is another privilege's. */
-    bool fetch = op == CACHE_FETCH, may_exist = op != CACHE_READ || s->rights;
+    bool fetch = op == CACHE_FETCH;
     uint32_t asid = s->asid;
     if (level == LEVEL_1G)
         tlb_insert(&m->stlb_1g, gva, level, asid, value, may_exist);
@@ -175,10 +175,11 @@ static inline uint64_t needed(uint32_t rights, enum cache_op op)
     return (op == CACHE_WRITE ? TLB_WRITE : 0) | (rights & (MMU_USER | MMU_NO_USER));
 }
 
-/* Value of a usable entry in the array at that level, else 0. */
-static inline uint64_t probe(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asid, uint64_t need)
+/* Value of a usable entry in the array at that level, else 0; *seen is not 0 if there is an entry at all. */
+static inline uint64_t probe(struct tlb *t, uint64_t gva, uint32_t level, uint32_t asid, uint64_t need, uint64_t *seen)
 {
     uint64_t v = t->is_used ? tlb_lookup(t, gva, level, asid) : 0;
+    *seen |= v;
     return (v & need) == need ? v : 0;
 }
 
@@ -191,28 +192,32 @@ static enum mmu_status found(struct mmu_result *r, uint64_t gva, uint64_t value,
     return MMU_OK;
 }
 
-static uint64_t probe_l1(struct mmu *m, uint64_t gva, uint32_t asid, bool fetch, uint64_t need)
+static uint64_t probe_l1(struct mmu *m, uint64_t gva, uint32_t asid, bool fetch, uint64_t need, uint64_t *seen)
 {
     uint64_t v;
     if (fetch)
-        return (v = probe(&m->itlb_4k, gva, LEVEL_4K, asid, need)) ? v : probe(&m->itlb_2m, gva, LEVEL_2M, asid, need);
+        return (v = probe(&m->itlb_4k, gva, LEVEL_4K, asid, need, seen))
+                   ? v
+                   : probe(&m->itlb_2m, gva, LEVEL_2M, asid, need, seen);
     /* The 4 KiB array was looked up by mmu_translate. */
-    return (v = probe(&m->dtlb_2m, gva, LEVEL_2M, asid, need)) ? v : probe(&m->dtlb_1g, gva, LEVEL_1G, asid, need);
+    return (v = probe(&m->dtlb_2m, gva, LEVEL_2M, asid, need, seen))
+               ? v
+               : probe(&m->dtlb_1g, gva, LEVEL_1G, asid, need, seen);
 }
 
 enum mmu_status mmu_translate_slow(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, ps_t t,
                                    struct mmu_result *r)
 {
     bool fetch = op == CACHE_FETCH;
-    uint64_t need = needed(s->rights, op), v = probe_l1(m, gva, s->asid, fetch, need);
+    uint64_t need = needed(s->rights, op), seen = r->value, v = probe_l1(m, gva, s->asid, fetch, need, &seen);
     if (v)
         return found(r, gva, v, t);
     m->stats.dtlb_misses += !fetch;
     m->stats.itlb_misses += fetch;
     t += m->stlb_ps;
-    if ((v = probe(&m->stlb, gva, LEVEL_4K, s->asid, need)) ||
-        ((m->dtlb_2m.is_used || m->itlb_2m.is_used) && (v = probe(&m->stlb, gva, LEVEL_2M, s->asid, need))) ||
-        (v = probe(&m->stlb_1g, gva, LEVEL_1G, s->asid, need))) {
+    if ((v = probe(&m->stlb, gva, LEVEL_4K, s->asid, need, &seen)) ||
+        ((m->dtlb_2m.is_used || m->itlb_2m.is_used) && (v = probe(&m->stlb, gva, LEVEL_2M, s->asid, need, &seen))) ||
+        (v = probe(&m->stlb_1g, gva, LEVEL_1G, s->asid, need, &seen))) {
         uint32_t level = v >> TLB_LEVEL_SHIFT & 3;
         m->stats.stlb_hits++;
         if (fetch)
@@ -224,7 +229,7 @@ enum mmu_status mmu_translate_slow(struct mmu *m, const struct mmu_space *s, uin
                        gva, level, s->asid, v, true);
         return found(r, gva, v, t);
     }
-    enum mmu_status status = mmu_walk(m, s, gva, op, t, r);
+    enum mmu_status status = mmu_walk(m, s, gva, op, t, seen != 0, r);
     return status == MMU_OK ? found(r, gva, r->value, r->done_ps) : status;
 }
 

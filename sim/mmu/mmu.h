@@ -155,6 +155,7 @@ static inline uint64_t tlb_lookup(struct tlb *t, uint64_t gva, uint32_t level, u
     return t->value[set * t->stride + way];
 }
 
+/* r->value: the L1 TLB's entry for the page if it has one that does not suffice, else 0. */
 enum mmu_status mmu_translate_slow(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, ps_t t,
                                    struct mmu_result *r);
 
@@ -171,6 +172,9 @@ static inline enum mmu_status mmu_translate(struct mmu *m, const struct mmu_spac
             r->done_ps = t;
             return MMU_OK;
         }
+        r->value = v;
+    } else {
+        r->value = 0;
     }
     return mmu_translate_slow(m, s, gva, op, t, r);
 }
@@ -200,6 +204,12 @@ struct mmu_foresight {
     struct mmu_sight sight[MMU_SIGHTS];
     struct mmu_near guest[MMU_NEAR], nested[MMU_NEAR];
 };
+/* Somebody looks ahead, from now on or no longer: walks and caches need not ask the host's caches themselves. */
+static inline void mmu_set_foreseen(struct mmu *m, bool is_foreseen)
+{
+    m->is_foreseen = is_foreseen;
+    m->caches->core[m->core].is_foreseen = is_foreseen;
+}
 /* Forgets everything. */
 void mmu_foresight_reset(struct mmu_foresight *l, bool tlb_helps);
 void mmu_foresee(const struct mmu *m, const struct mmu_space *s, struct mmu_foresight *l, uint32_t i, uint64_t gva);

@@ -305,7 +305,7 @@ static enum mmu_status guest_walk(struct walk *w, uint64_t gva, enum cache_op op
         if (level != s->levels - 1 && !was_cached) /* what came from the cache is there, and was touched */
             note_fill(w, w->m->guest_psc, gva, level, (at - offset) | above);
         was_cached = false;
-        uint64_t want = PTE_A | (is_leaf && op == CACHE_WRITE ? PTE_D : 0);
+        uint64_t want = PTE_A | (uint64_t)(is_leaf & (op == CACHE_WRITE)) * PTE_D;
         if (unlikely((entry & want) != want))
             set_bits(w, at, entry |= want);
         if (is_leaf) {
@@ -322,7 +322,9 @@ static enum mmu_status walk_both(struct walk *w, uint64_t gva, enum cache_op op,
     uint64_t mask;
     struct guest g = {0};
     struct nested n = {.level = LEVEL_1G, .entry = EPT_RWX | EPT_D};
-    uint32_t access = op == CACHE_WRITE ? EPT_R | EPT_W : op == CACHE_FETCH ? EPT_X : EPT_R;
+    static const uint8_t access_of[] = {
+        [CACHE_READ] = EPT_R, [CACHE_WRITE] = EPT_R | EPT_W, [CACHE_FETCH] = EPT_X};
+    uint32_t access = access_of[op];
     enum mmu_status status = guest_walk(w, gva, op, &g);
     if (status != MMU_OK)
         return status;
@@ -351,7 +353,7 @@ static enum mmu_status walk_both(struct walk *w, uint64_t gva, enum cache_op op,
 }
 
 enum mmu_status mmu_walk(struct mmu *m, const struct mmu_space *s, uint64_t gva, enum cache_op op, ps_t t,
-                         struct mmu_result *r)
+                         bool is_cached, struct mmu_result *r)
 {
     struct walk w;
     uint32_t level = 0;
@@ -372,6 +374,6 @@ enum mmu_status mmu_walk(struct mmu *m, const struct mmu_space *s, uint64_t gva,
         return status;
     for (uint32_t i = 0; i < w.n_fills; i++)
         psc_insert(w.fill[i].psc, w.fill[i].key, w.fill[i].table);
-    tlb_fill(m, s, gva, op, level, r->value);
+    tlb_fill(m, s, gva, op, level, r->value, is_cached);
     return MMU_OK;
 }
