@@ -62,6 +62,8 @@ STATS_COMPLETE(struct core_stats, core_stat_desc);
 void core_init(struct core *c, const struct core_conf *conf)
 {
     *c = (struct core){.conf = *conf};
+    for (uint64_t i = conf->miss_buffers; i < N_ELEMS(c->busy_ps); i++)
+        c->busy_ps[i] = INT64_MAX;
     c->cycle_ps = PS_PER_S / conf->hz;
     c->instruction_fs = PS_PER_S / conf->hz * 1000 * 1000 / conf->ipc_milli;
 }
@@ -70,10 +72,9 @@ void core_drain(struct core *c)
 {
     while (c->miss_n)
         core_pop_miss(c);
-    if (c->busy_n)
-        core_wait(c, c->busy_ps[(c->busy_head + c->busy_n - 1) & (CORE_MAX_MISSES - 1)]);
+    core_wait(c, (ps_t)c->busy_ps[c->conf.miss_buffers - 1]);
     core_wait(c, c->stores_done_ps);
-    c->busy_n = c->nt_n = c->store_n = 0;
+    c->nt_n = c->store_n = 0;
 }
 
 void core_sfence(struct core *c, bool loads_too)

@@ -13,6 +13,7 @@
 #define CORE_MAX_MISSES 64u
 #define CORE_MAX_STORES 128u
 #define CORE_MAX_ROB    1024u
+#define CORE_BUSY_STEP  4u /* miss buffers that are compared at once */
 
 struct core_conf {
     uint64_t hz;             /* core clock */
@@ -72,10 +73,11 @@ struct core {
     uint64_t fence_instruction;
     uint64_t ahead_n;     /* stores that asked for their lines ahead of that fence */
     ps_t flushes_done_ps; /* when all flushes and non-temporal stores so far are accepted by their controllers */
-    uint32_t miss_head, miss_n, nt_head, nt_n, store_head, store_n, busy_head, busy_n;
+    uint32_t miss_head, miss_n, nt_head, nt_n, store_head, store_n;
     struct core_miss miss[CORE_MAX_MISSES]; /* loads that may hold up the reorder buffer, in order */
     ps_t nt_done_ps[CORE_MAX_MISSES];       /* non-temporal stores, in order */
-    ps_t busy_ps[CORE_MAX_MISSES];          /* until when miss buffers are in use, the first to be free first */
+    /* Until when miss buffers are in use, the first to be free first; behind the last one INT64_MAX. */
+    int64_t busy_ps[CORE_MAX_MISSES + 2 * CORE_BUSY_STEP];
     struct core_posted nt_posted, flush_posted;
     ps_t store_ps[CORE_MAX_STORES];
     struct core_stats stats;
@@ -123,26 +125,27 @@ static inline void core_pop_miss(struct core *c)
     c->miss_n--;
 }
 
-/* Called before a request that leaves the L1: waits until a miss buffer is free. Those that were done long ago go one
- * by one, whenever one is needed. */
+/* Called before a request that leaves the L1: waits until a miss buffer is free. */
 static inline void core_need_buffer(struct core *c)
 {
-    if (likely(c->busy_n < c->conf.miss_buffers))
-        return;
-    core_wait(c, c->busy_ps[c->busy_head]);
-    c->busy_head = (c->busy_head + 1) & (CORE_MAX_MISSES - 1);
-    c->busy_n--;
+    core_wait(c, (ps_t)c->busy_ps[0]);
 }
 
-/* The request holds a miss buffer until done_ps. Later requests are mostly done later: the search for its place is
- * short. */
+typedef int64_t core_vec __attribute__((vector_size(8 * CORE_BUSY_STEP), aligned(8), may_alias));
+
+/* The request holds a miss buffer until done_ps: the one that is free first goes, done_ps takes its place in the order.
+ * Steps of a fixed length, for where that place is nobody can foresee. */
 static inline void core_hold_buffer(struct core *c, ps_t done_ps)
 {
+    const core_vec done = (core_vec){} + (int64_t)done_ps;
     core_need_buffer(c);
-    uint32_t at = c->busy_head + c->busy_n++;
-    for (; at != c->busy_head && c->busy_ps[(at - 1) & (CORE_MAX_MISSES - 1)] > done_ps; at--)
-        c->busy_ps[at & (CORE_MAX_MISSES - 1)] = c->busy_ps[(at - 1) & (CORE_MAX_MISSES - 1)];
-    c->busy_ps[at & (CORE_MAX_MISSES - 1)] = done_ps;
+    for (uint32_t i = 0; i < c->conf.miss_buffers; i += CORE_BUSY_STEP) {
+        core_vec *at = (core_vec *)(void *)&c->busy_ps[i];
+        core_vec here = *at, next = *(core_vec *)(void *)&c->busy_ps[i + 1], is_less = here > done;
+        here = (here & is_less) | (done & ~is_less);
+        is_less = here < next;
+        *at = (here & is_less) | (next & ~is_less);
+    }
 }
 
 /* A load that started now is done at done_ps; l1_ps is what a hit would have taken. */

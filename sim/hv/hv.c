@@ -384,7 +384,7 @@ static void handle(struct hv *hv, const struct heap_item *e)
 /* Where requests pile up on a core that does not go on. */
 static const char *fullest_queue(const struct core *c)
 {
-    if (c->busy_n >= c->conf.miss_buffers)
+    if ((ps_t)c->busy_ps[0] > c->now_ps)
         return "its miss buffers are full";
     if (c->store_n >= c->conf.store_buffer)
         return "its store buffer is full";

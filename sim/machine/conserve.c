@@ -22,8 +22,7 @@ static int core_conserves(const struct machine *m, uint32_t i, struct diag *d)
 {
     const struct core *c = &m->hv.cpu[i].core;
     const struct core_cache_stats *s = &m->caches.core[i].stats;
-    return fits("cpu", i, "miss buffers", c->busy_n, CORE_MAX_MISSES, d) ||
-                   fits("cpu", i, "outstanding loads", c->miss_n, CORE_MAX_MISSES, d) ||
+    return fits("cpu", i, "outstanding loads", c->miss_n, CORE_MAX_MISSES, d) ||
                    fits("cpu", i, "non-temporal stores", c->nt_n, c->conf.nt_buffers, d) ||
                    fits("cpu", i, "store buffer", c->store_n, c->conf.store_buffer, d) ||
                    agree("cpu", i, "requests to the L2", s->l1d_misses + s->l1i_misses, s->l2_hits + s->l2_misses, d) ||

@@ -217,7 +217,7 @@ Test(machines, a_lost_request_is_found)
     cr_expect_eq(machine_conserves(m, &d), 0, "%s", d.text);
     struct chan_stats *chan = &m->numa.node[0].chan[0].stats;
     static const char *const names[] = {"writes over links", "DRAM write queue", "requests to the L2",
-                                        "reads over links",  "accesses by kind", "miss buffers",
+                                        "reads over links",  "accesses by kind", "outstanding loads",
                                         "lines on links",    "messages on links"};
     for (uint32_t i = 0; i < N_ELEMS(names); i++) {
         struct diag found = {0};
@@ -234,12 +234,12 @@ Test(machines, a_lost_request_is_found)
         if (counter[i])
             ++*counter[i];
         else
-            m->hv.cpu[0].core.busy_n = CORE_MAX_MISSES + 1;
+            m->hv.cpu[0].core.miss_n = CORE_MAX_MISSES + 1;
         cr_expect_eq(machine_conserves(m, &found), -1, "%s", names[i]);
         cr_expect(strstr(found.text, names[i]), "found '%s', expected %s", found.text, names[i]);
         if (counter[i])
             --*counter[i];
-        m->hv.cpu[0].core.busy_n = 0;
+        m->hv.cpu[0].core.miss_n = 0;
     }
     machine_drop(m);
 }
