@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Exact LRU order of up to 16 ways in one word: nibble 0 names the most recently used way, nibble n-1 the least. */
+/* Exact LRU order of n <= 16 ways in one word: nibble 0 names the most recently used way, nibble n-1 the least. What
+ * is above means nothing. */
 #ifndef QUIRE_BASE_LRU_H
 #define QUIRE_BASE_LRU_H
 
@@ -39,12 +40,10 @@ static inline uint32_t lru_victim(uint64_t order, uint32_t n)
     return (uint32_t)(order >> 4 * (n - 1)) & 15;
 }
 
-/* Moves the victim of n ways to the front: lru_touch(order, lru_victim(order, n)) in a few steps. */
+/* Moves the victim of n ways to the front: the order of lru_touch(order, lru_victim(order, n)) in a few steps. */
 static inline uint64_t lru_renew(uint64_t order, uint32_t n)
 {
-    uint32_t last = 4 * (n - 1);
-    uint64_t span = ~0ull >> (60 - last);
-    return (order & ~span) | (order << 4 & span) | (order >> last & 15);
+    return order << 4 | lru_victim(order, n);
 }
 
 #endif

@@ -18,7 +18,7 @@
 #include "sim/base/types.h"
 #include "sim/numa/numa.h"
 
-#include <smmintrin.h>
+#include <immintrin.h>
 
 /* State of a line in a private cache; the low two bits of its tag word. L1D and L2 agree on it, so that a line can leave
  * the L1 without a word. */

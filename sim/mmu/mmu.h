@@ -135,9 +135,18 @@ static inline uint64_t tlb_key(uint64_t gva, uint32_t level, uint32_t asid)
 /* Way mask of key in its set. */
 static inline uint32_t tlb_match(const struct tlb *t, uint64_t set, uint64_t key)
 {
+    uint32_t mask = 0;
+#ifdef __AVX2__
+    if (t->stride % 4 == 0) {
+        const __m256i *q = (const __m256i *)(const void *)&t->key[set * t->stride];
+        const __m256i all = _mm256_set1_epi64x((long long)key);
+        for (uint32_t i = 0; i < t->stride / 4; i++)
+            mask |= (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(q[i], all))) << 4 * i;
+        return mask;
+    }
+#endif
     const __m128i *p = (const __m128i *)(const void *)&t->key[set * t->stride];
     const __m128i want = _mm_set1_epi64x((long long)key);
-    uint32_t mask = 0;
     for (uint32_t i = 0; i < t->stride / 2; i++)
         mask |= (uint32_t)_mm_movemask_pd(_mm_castsi128_pd(_mm_cmpeq_epi64(p[i], want))) << 2 * i;
     return mask;
