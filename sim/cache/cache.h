@@ -20,8 +20,8 @@
 
 #include <immintrin.h>
 
-/* State of a line in a private cache; the low two bits of its tag word. L1D and L2 agree on it, so that a line can leave
- * the L1 without a word. */
+/* State of a line in a private cache; the low two bits of its tag word. L1D and L2 agree on it, so that a line can
+ * leave the L1 without a word. */
 enum { LINE_SHARED = 1, LINE_EXCLUSIVE = 2, LINE_MODIFIED = 3 };
 
 struct cache_conf {

@@ -48,8 +48,10 @@ static int refill(struct vcpu *v, struct player *p, struct diag *d)
 /* An access of any size and alignment, a line at a time. */
 static int access_bytes(struct vcpu *v, const struct player *p, const struct trace_rec *r, uint64_t gva)
 {
-    static const uint8_t op_of[] = {
-        [TRACE_READ] = CACHE_READ, [TRACE_WRITE] = CACHE_WRITE, [TRACE_EXEC] = CACHE_FETCH, [TRACE_MODIFY] = CACHE_READ};
+    static const uint8_t op_of[] = {[TRACE_READ] = CACHE_READ,
+                                    [TRACE_WRITE] = CACHE_WRITE,
+                                    [TRACE_EXEC] = CACHE_FETCH,
+                                    [TRACE_MODIFY] = CACHE_READ};
     uint64_t last = gva + (r->size ? r->size - 1u : 0);
     enum cache_op op = op_of[r->kind];
     for (uint64_t at = gva; at <= last; at = (at | (LINE_BYTES - 1)) + 1)

@@ -322,8 +322,7 @@ static enum mmu_status walk_both(struct walk *w, uint64_t gva, enum cache_op op,
     uint64_t mask;
     struct guest g = {0};
     struct nested n = {.level = LEVEL_1G, .entry = EPT_RWX | EPT_D};
-    static const uint8_t access_of[] = {
-        [CACHE_READ] = EPT_R, [CACHE_WRITE] = EPT_R | EPT_W, [CACHE_FETCH] = EPT_X};
+    static const uint8_t access_of[] = {[CACHE_READ] = EPT_R, [CACHE_WRITE] = EPT_R | EPT_W, [CACHE_FETCH] = EPT_X};
     uint32_t access = access_of[op];
     enum mmu_status status = guest_walk(w, gva, op, &g);
     if (status != MMU_OK)
