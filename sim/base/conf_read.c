@@ -1,204 +1,41 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading configuration text: tokens, sections, keys, includes; then which of several values of a key counts. */
+/* Reading configuration text: sections, keys, includes; then which of several values of a key counts. */
 #include "sim/base/conf_int.h"
+#include "sim/base/conf_lex.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum token { TOK_END, TOK_WORD, TOK_STRING, TOK_PUNCT, TOK_ERROR };
-
 /* One file being read. */
 struct reader {
     struct conf *c;
-    struct diag *d;
-    const char *p, *end;
-    uint32_t file, line;
+    struct lexer lex;
+    uint32_t file;              /* index into conf.files */
     const char *dir;            /* folder of this file, for its includes; "" is the current one */
     const struct reader *outer; /* the file that includes this one */
     dev_t dev;                  /* identity of the file, for cycles; 0, 0 for text from memory */
     ino_t ino;
-    enum token tok; /* the current token */
-    uint32_t tok_line;
-    char *text; /* its text: words and strings unescaped, punctuation as one character */
-    size_t text_cap;
-    bool failed;
     bool cut_short; /* the innermost of the sections without an end is reported */
 };
-
-static const char *file_name(const struct reader *r)
-{
-    return r->c->files[r->file].name;
-}
-
-#define SYNTAX(r, ...) syntax_error((r), (r)->tok_line, __VA_ARGS__)
-static void __attribute__((format(printf, 3, 4))) syntax_error(struct reader *r, uint32_t line, const char *fmt, ...)
-{
-    char msg[700];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
-    va_end(ap);
-    fail(r->d, "%s:%u: %s", file_name(r), line, msg);
-    r->failed = true;
-}
-
-/* A token that cannot be read ends its line, so that a line gives one error. */
-static enum token bad_token(struct reader *r)
-{
-    while (r->p < r->end && *r->p != '\n')
-        r->p++;
-    return TOK_ERROR;
-}
-
-/* ---- tokens ------------------------------------------------------------------------------------------------------ */
-/* Blanks and comments. False at an unclosed comment. */
-static bool skip_blank(struct reader *r)
-{
-    while (r->p < r->end) {
-        char c = *r->p;
-        if (c == '\n') {
-            r->line++;
-            r->p++;
-        } else if (c == ' ' || c == '\t' || c == '\r') {
-            r->p++;
-        } else if (c == '#' || (c == '/' && r->end - r->p > 1 && r->p[1] == '/')) {
-            while (r->p < r->end && *r->p != '\n')
-                r->p++;
-        } else if (c == '/' && r->end - r->p > 1 && r->p[1] == '*') {
-            uint32_t start = r->line;
-            for (r->p += 2; r->end - r->p > 1 && !(r->p[0] == '*' && r->p[1] == '/'); r->p++)
-                r->line += *r->p == '\n';
-            if (r->end - r->p <= 1) {
-                syntax_error(r, start, "found an unclosed comment, expected */");
-                r->p = r->end;
-                return false;
-            }
-            r->p += 2;
-        } else {
-            break;
-        }
-    }
-    return true;
-}
-
-static void put_char(struct reader *r, size_t *n, char c)
-{
-    if (*n + 1 >= r->text_cap)
-        r->text = xrealloc(r->text, r->text_cap = r->text_cap ? 2 * r->text_cap : 64);
-    r->text[(*n)++] = c;
-    r->text[*n] = 0;
-}
-
-static enum token read_string(struct reader *r)
-{
-    size_t n = 0;
-    put_char(r, &n, 0);
-    for (n = 0, r->text[0] = 0, r->p++; r->p < r->end && *r->p != '"'; r->p++) {
-        char c = *r->p;
-        if (c == '\n')
-            break;
-        if (c == '\\') {
-            static const char from[] = "\"\\nt", to[] = "\"\\\n\t";
-            const char *e = r->end - r->p > 1 && r->p[1] ? strchr(from, r->p[1]) : NULL;
-            if (!e) {
-                SYNTAX(r, "found an unknown escape in a string, expected \\\" \\\\ \\n or \\t");
-                return bad_token(r);
-            }
-            c = to[e - from];
-            r->p++;
-        } else if (((unsigned char)c < 32 && c != '\t') || c == 127) {
-            SYNTAX(r, "found a control character (0x%02x) in a string, expected text", (unsigned char)c);
-            return bad_token(r);
-        }
-        put_char(r, &n, c);
-    }
-    if (r->p == r->end || *r->p != '"') {
-        SYNTAX(r, "found an unclosed string, expected \" on the same line");
-        return bad_token(r);
-    }
-    r->p++;
-    return TOK_STRING;
-}
-
-static bool is_word_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("_.%/:+-", c));
-}
-
-static enum token next_token(struct reader *r)
-{
-    bool ok = skip_blank(r);
-    size_t n = 0;
-    r->tok_line = r->line;
-    if (!ok)
-        return r->tok = TOK_ERROR;
-    if (r->p == r->end)
-        return r->tok = TOK_END;
-    if (*r->p == '"')
-        return r->tok = read_string(r);
-    if (is_word_char(*r->p)) {
-        while (r->p < r->end && is_word_char(*r->p))
-            put_char(r, &n, *r->p++);
-        return r->tok = TOK_WORD;
-    }
-    if (!*r->p || !strchr("{}(),=", *r->p)) {
-        unsigned char c = (unsigned char)*r->p++;
-        if (c > 32 && c < 127)
-            SYNTAX(r, "found '%c', expected a name, a value or one of { } = ,", c);
-        else
-            SYNTAX(r, "found the byte 0x%02x, expected text", c);
-        return r->tok = bad_token(r);
-    }
-    put_char(r, &n, *r->p++);
-    return r->tok = TOK_PUNCT;
-}
-
-static bool at_punct(const struct reader *r, char c)
-{
-    return r->tok == TOK_PUNCT && r->text[0] == c;
-}
-
-static bool at_value(const struct reader *r)
-{
-    return r->tok == TOK_WORD || r->tok == TOK_STRING;
-}
-
-/* What stands at the current token, for messages. */
-static const char *found(const struct reader *r, char buf[80])
-{
-    if (r->tok == TOK_END)
-        return "the end of the file";
-    snprintf(buf, 80, r->tok == TOK_PUNCT ? "'%.60s'" : "\"%.60s\"", r->text);
-    return buf;
-}
-
-/* After an error: on to the first token of a later line, or the '}' that closes the section. */
-static void resync(struct reader *r)
-{
-    uint32_t line = r->tok_line, depth = 0;
-    while (r->tok != TOK_END) {
-        if (depth == 0 && (at_punct(r, '}') || (r->tok_line > line && r->tok != TOK_ERROR)))
-            return;
-        depth += at_punct(r, '{');
-        depth -= at_punct(r, '}') && depth > 0;
-        next_token(r);
-    }
-}
 
 /* ---- statements -------------------------------------------------------------------------------------------------- */
 static void read_body(struct reader *r, struct conf_section *s, uint32_t open_line);
 static void read_file(struct conf *c, struct conf_section *s, const struct reader *outer, const char *path,
                       const char *prefix, const char *where, struct diag *d, bool *failed);
 
-static const char *where_now(struct reader *r, uint32_t line)
+static const char *where_at(struct conf *c, const char *file, uint32_t line)
 {
     char buf[600];
-    snprintf(buf, sizeof buf, "%.500s:%u", file_name(r), line);
-    return conf_strdup(r->c, buf, strlen(buf));
+    snprintf(buf, sizeof buf, "%.500s:%u", file, line);
+    return conf_strdup(c, buf, strlen(buf));
+}
+
+static const char *where_now(struct reader *r, uint32_t line)
+{
+    return where_at(r->c, r->lex.file, line);
 }
 
 /* The folder part of a path, with its slash; "" if it has none. */
@@ -226,17 +63,17 @@ static bool read_items(struct reader *r, struct conf_list *list, uint32_t line)
     const char **item = NULL;
     size_t cap = 0;
     char buf[80];
-    while (!at_punct(r, '}')) {
-        if (list->n && at_punct(r, ','))
-            next_token(r);
+    while (!lex_at(&r->lex, '}')) {
+        if (list->n && lex_at(&r->lex, ','))
+            lex_next(&r->lex);
         else if (list->n)
             break;
-        if (!at_value(r))
+        if (!lex_at_value(&r->lex))
             break;
         if (list->n == cap)
             item = xrealloc(item, (cap = cap ? 2 * cap : 16) * sizeof *item);
-        item[list->n++] = conf_strdup(r->c, r->text, strlen(r->text));
-        next_token(r);
+        item[list->n++] = conf_strdup(r->c, r->lex.text, strlen(r->lex.text));
+        lex_next(&r->lex);
     }
     if (list->n) {
         const char **kept = conf_alloc(r->c, list->n * sizeof *kept);
@@ -244,30 +81,30 @@ static bool read_items(struct reader *r, struct conf_list *list, uint32_t line)
         list->item = kept;
     }
     free(item);
-    if (at_punct(r, '}'))
+    if (lex_at(&r->lex, '}'))
         return true;
-    if (r->tok == TOK_END)
-        syntax_error(r, line, "found an unclosed list, expected }");
-    else if (r->tok != TOK_ERROR)
-        SYNTAX(r, "found %s in a list, expected a value, ',' or }", found(r, buf));
+    if (r->lex.tok == TOK_END)
+        lex_error(&r->lex, line, "found an unclosed list, expected }");
+    else if (r->lex.tok != TOK_ERROR)
+        LEX_ERROR(&r->lex, "found %s in a list, expected a value, ',' or }", lex_found(&r->lex, buf));
     return false;
 }
 
 /* After an error in a list: past its '}' if that is on the same line. */
 static void leave_list(struct reader *r)
 {
-    uint32_t line = r->tok_line;
-    while (r->tok != TOK_END && r->tok_line == line && !at_punct(r, '}'))
-        next_token(r);
-    if (at_punct(r, '}') && r->tok_line == line)
-        next_token(r);
+    uint32_t line = r->lex.tok_line;
+    while (r->lex.tok != TOK_END && r->lex.tok_line == line && !lex_at(&r->lex, '}'))
+        lex_next(&r->lex);
+    if (lex_at(&r->lex, '}') && r->lex.tok_line == line)
+        lex_next(&r->lex);
 }
 
 static void stop_reading(struct reader *r)
 {
-    r->p = r->end;
+    r->lex.p = r->lex.end;
     r->cut_short = true;
-    next_token(r);
+    lex_next(&r->lex);
 }
 
 /* A name that is known, but not as what it is used for. */
@@ -276,7 +113,7 @@ static void misplaced(struct reader *r, const struct conf_section *s, const char
 {
     char path[256];
     conf_section_path(s, path, sizeof path);
-    fail(r->d, "%s: [%s] %s: found %s, expected %s", where, path, name, was, expected);
+    fail(r->lex.d, "%s: [%s] %s: found %s, expected %s", where, path, name, was, expected);
 }
 
 /* `= value` after a name; the entry is kept only if the section knows the key. */
@@ -285,34 +122,34 @@ static void read_value(struct reader *r, struct conf_section *s, const char *nam
     char buf[80];
     const char *text = NULL;
     struct conf_list list = {0, NULL};
-    next_token(r);
-    if (at_value(r)) {
-        text = conf_strdup(r->c, r->text, strlen(r->text));
-    } else if (at_punct(r, '{')) {
-        next_token(r);
+    lex_next(&r->lex);
+    if (lex_at_value(&r->lex)) {
+        text = conf_strdup(r->c, r->lex.text, strlen(r->lex.text));
+    } else if (lex_at(&r->lex, '{')) {
+        lex_next(&r->lex);
         if (!read_items(r, &list, line)) {
             leave_list(r);
             return;
         }
     } else {
-        if (r->tok != TOK_ERROR)
-            SYNTAX(r, "found %s after %.60s =, expected a value", found(r, buf), name);
-        resync(r);
+        if (r->lex.tok != TOK_ERROR)
+            LEX_ERROR(&r->lex, "found %s after %.60s =, expected a value", lex_found(&r->lex, buf), name);
+        lex_resync(&r->lex);
         return;
     }
-    next_token(r);
+    lex_next(&r->lex);
     const struct conf_key *k = conf_find_key(s->schema, name);
     const char *where = where_now(r, line);
     if (!k && !s->schema->open) {
-        r->failed = true;
+        r->lex.failed = true;
         if (conf_find_sub(s->schema, name))
             misplaced(r, s, where, name, "a value", "a section: { ... }");
         else
-            conf_unknown(s, where, name, false, r->d);
+            conf_unknown(s, where, name, false, r->lex.d);
         return;
     }
     if (++s->n_entries > CONF_MAX_ENTRIES) {
-        syntax_error(r, line, "found more than %u keys in one section, expected fewer", CONF_MAX_ENTRIES);
+        lex_error(&r->lex, line, "found more than %u keys in one section, expected fewer", CONF_MAX_ENTRIES);
         stop_reading(r);
         return;
     }
@@ -327,20 +164,20 @@ static void read_value(struct reader *r, struct conf_section *s, const char *nam
         e->list = (struct conf_list){1, one};
         e->text = NULL;
     }
-    if (conf_check_entry(s, e, r->d) != 0)
-        r->failed = true;
+    if (conf_check_entry(s, e, r->lex.d) != 0)
+        r->lex.failed = true;
 }
 
 /* Passes over the body of a section that nobody knows. */
 static void skip_body(struct reader *r)
 {
     uint32_t depth = 1;
-    while (depth && r->tok != TOK_END) {
-        next_token(r);
-        depth += at_punct(r, '{');
-        depth -= at_punct(r, '}');
+    while (depth && r->lex.tok != TOK_END) {
+        lex_next(&r->lex);
+        depth += lex_at(&r->lex, '{');
+        depth -= lex_at(&r->lex, '}');
     }
-    next_token(r);
+    lex_next(&r->lex);
 }
 
 /* `{ ... }` or `"title" { ... }` after a name. */
@@ -349,23 +186,23 @@ static void read_section(struct reader *r, struct conf_section *s, const char *n
     char buf[80];
     const struct conf_schema *schema = conf_find_sub(s->schema, name);
     const char *where = where_now(r, line), *title = "";
-    bool has_title = r->tok == TOK_STRING;
+    bool has_title = r->lex.tok == TOK_STRING;
     if (has_title) {
-        title = conf_strdup(r->c, r->text, strlen(r->text));
-        next_token(r);
+        title = conf_strdup(r->c, r->lex.text, strlen(r->lex.text));
+        lex_next(&r->lex);
     }
-    if (!at_punct(r, '{')) {
-        if (r->tok != TOK_ERROR)
-            SYNTAX(r, "found %s after %.60s, expected { or = and a value", found(r, buf), name);
-        resync(r);
+    if (!lex_at(&r->lex, '{')) {
+        if (r->lex.tok != TOK_ERROR)
+            LEX_ERROR(&r->lex, "found %s after %.60s, expected { or = and a value", lex_found(&r->lex, buf), name);
+        lex_resync(&r->lex);
         return;
     }
     if (!schema || schema->titled != has_title) {
-        r->failed = true;
+        r->lex.failed = true;
         if (!schema && conf_find_key(s->schema, name))
             misplaced(r, s, where, name, "a section", "a value: = ...");
         else if (!schema)
-            conf_unknown(s, where, name, true, r->d);
+            conf_unknown(s, where, name, true, r->lex.d);
         else if (has_title)
             misplaced(r, s, where, name, "a title", "a section without one");
         else
@@ -374,14 +211,14 @@ static void read_section(struct reader *r, struct conf_section *s, const char *n
         return;
     }
     if (++s->n_children > CONF_MAX_ENTRIES) {
-        syntax_error(r, line, "found more than %u sections in one section, expected fewer", CONF_MAX_ENTRIES);
+        lex_error(&r->lex, line, "found more than %u sections in one section, expected fewer", CONF_MAX_ENTRIES);
         stop_reading(r);
         return;
     }
     struct conf_section *sub = schema->repeats ? NULL : (struct conf_section *)conf_find(s, name, title);
     if (!sub)
         sub = conf_add_section(s, schema, title, where);
-    next_token(r);
+    lex_next(&r->lex);
     read_body(r, sub, line);
 }
 
@@ -389,22 +226,22 @@ static void read_include(struct reader *r, struct conf_section *s, uint32_t line
 {
     char buf[80];
     const char *file = NULL;
-    if (at_punct(r, '(') && next_token(r) == TOK_STRING) {
-        file = conf_strdup(r->c, r->text, strlen(r->text));
-        next_token(r);
+    if (lex_at(&r->lex, '(') && lex_next(&r->lex) == TOK_STRING) {
+        file = conf_strdup(r->c, r->lex.text, strlen(r->lex.text));
+        lex_next(&r->lex);
     }
-    if (!file || !at_punct(r, ')')) {
-        if (r->tok != TOK_ERROR)
-            SYNTAX(r, "found %s, expected include(\"file\")", found(r, buf));
-        resync(r);
+    if (!file || !lex_at(&r->lex, ')')) {
+        if (r->lex.tok != TOK_ERROR)
+            LEX_ERROR(&r->lex, "found %s, expected include(\"file\")", lex_found(&r->lex, buf));
+        lex_resync(&r->lex);
         return;
     }
-    next_token(r);
+    lex_next(&r->lex);
     bool absolute = file[0] == '/';
     char *folder = folder_of(file);
     char *path = xasprintf("%s%s", absolute ? "" : r->dir, file);
     char *prefix = xasprintf("%s%s", absolute ? "" : r->c->files[r->file].prefix, folder);
-    read_file(r->c, s, r, path, prefix, where_now(r, line), r->d, &r->failed);
+    read_file(r->c, s, r, path, prefix, where_now(r, line), r->lex.d, &r->lex.failed);
     free(prefix);
     free(path);
     free(folder);
@@ -415,30 +252,30 @@ static void read_body(struct reader *r, struct conf_section *s, uint32_t open_li
 {
     char buf[80];
     for (;;) {
-        if (r->tok == TOK_END) {
+        if (r->lex.tok == TOK_END) {
             if (open_line && !r->cut_short)
-                syntax_error(r, open_line, "found no end of section %s, expected }", s->schema->name);
+                lex_error(&r->lex, open_line, "found no end of section %s, expected }", s->schema->name);
             r->cut_short = true;
             return;
         }
-        if (at_punct(r, '}')) {
+        if (lex_at(&r->lex, '}')) {
             if (!open_line)
-                SYNTAX(r, "found '}' that closes nothing, expected a key or a section");
-            next_token(r);
+                LEX_ERROR(&r->lex, "found '}' that closes nothing, expected a key or a section");
+            lex_next(&r->lex);
             if (open_line)
                 return;
             continue;
         }
-        if (r->tok != TOK_WORD) {
-            if (r->tok != TOK_ERROR)
-                SYNTAX(r, "found %s, expected a key or a section", found(r, buf));
-            resync(r);
+        if (r->lex.tok != TOK_WORD) {
+            if (r->lex.tok != TOK_ERROR)
+                LEX_ERROR(&r->lex, "found %s, expected a key or a section", lex_found(&r->lex, buf));
+            lex_resync(&r->lex);
             continue;
         }
-        uint32_t line = r->tok_line;
-        const char *name = conf_strdup(r->c, r->text, strlen(r->text));
-        next_token(r);
-        if (at_punct(r, '='))
+        uint32_t line = r->lex.tok_line;
+        const char *name = conf_strdup(r->c, r->lex.text, strlen(r->lex.text));
+        lex_next(&r->lex);
+        if (lex_at(&r->lex, '='))
             read_value(r, s, name, line);
         else if (strcmp(name, "include") == 0)
             read_include(r, s, line);
@@ -482,11 +319,12 @@ static char *slurp(FILE *f, const char *path, const char *where, size_t *len, st
     return NULL;
 }
 
-static void read_text(struct reader *r, struct conf_section *s)
+static void read_text(struct reader *r, struct conf_section *s, const char *text, size_t len, struct diag *d)
 {
-    next_token(r);
+    r->lex = (struct lexer){.d = d, .file = r->c->files[r->file].name, .p = text, .end = text + len, .line = 1};
+    lex_next(&r->lex);
     read_body(r, s, 0);
-    free(r->text);
+    free(r->lex.text);
 }
 
 static void read_file(struct conf *c, struct conf_section *s, const struct reader *outer, const char *path,
@@ -522,12 +360,10 @@ static void read_file(struct conf *c, struct conf_section *s, const struct reade
         return;
     }
     char *dir = folder_of(path);
-    struct reader r = {.c = c, .d = d, .p = text, .end = text + len, .line = 1, .dir = dir, .outer = outer};
-    r.dev = st.st_dev;
-    r.ino = st.st_ino;
+    struct reader r = {.c = c, .dir = dir, .outer = outer, .dev = st.st_dev, .ino = st.st_ino};
     r.file = (uint32_t)add_file(c, path, prefix, outer);
-    read_text(&r, s);
-    *failed |= r.failed;
+    read_text(&r, s, text, len, d);
+    *failed |= r.lex.failed;
     free(dir);
     free(text);
 }
@@ -596,10 +432,10 @@ struct conf *conf_parse(const char *text, size_t len, const char *name, const ch
 {
     struct conf *c = conf_new(root, dir);
     char *slashed = xasprintf("%s%s", dir, *dir && dir[strlen(dir) - 1] != '/' ? "/" : "");
-    struct reader r = {.c = c, .d = d, .p = text, .end = text + len, .line = 1, .dir = slashed};
+    struct reader r = {.c = c, .dir = slashed};
     r.file = (uint32_t)add_file(c, name, "", NULL);
-    c->root->where = where_now(&r, 1);
-    read_text(&r, c->root);
+    c->root->where = where_at(c, name, 1);
+    read_text(&r, c->root, text, len, d);
     free(slashed);
-    return finish(c, r.failed, d);
+    return finish(c, r.lex.failed, d);
 }
