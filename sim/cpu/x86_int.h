@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside the processor: the handlers of integer instructions, as tables that sim/cpu/x86_decode.c picks from. */
+/* Inside the processor: the handlers of integer instructions, as tables that sim/cpu/x86_pick.c picks from. */
 #ifndef QUIRE_CPU_X86_INT_H
 #define QUIRE_CPU_X86_INT_H
 
