@@ -14,6 +14,7 @@
 #define CORE_MAX_STORES 128u
 #define CORE_MAX_ROB    1024u
 #define CORE_BUSY_STEP  4u /* miss buffers that are compared at once */
+#define CORE_MISSED     64u
 
 struct core_conf {
     uint64_t hz;             /* core clock */
@@ -27,7 +28,8 @@ struct core_conf {
     uint64_t rob;            /* instructions that may wait behind the oldest outstanding load */
     uint64_t store_buffer;   /* stores that may wait for their line */
     uint64_t store_miss_ps;  /* a store that missed holds the head of the store buffer so long */
-    uint64_t store_ahead_ps; /* and so long if it asked for its line ahead of a fence and has it */
+    uint64_t flush_miss_ps;  /* and the flush of its line so much longer than of a line that was there */
+    uint64_t store_ahead_ps; /* a store that asked for its line ahead of a fence and has it: so long */
     uint64_t sfence_cycles, mfence_cycles; /* fences that have nothing to wait for */
     uint64_t flush_cycles;                 /* issue of a flush */
     /* How long one holds the head of the store buffer; CLWB only if its line is dirty; of
@@ -79,6 +81,7 @@ struct core {
     /* Until when miss buffers are in use, the first to be free first; behind the last one INT64_MAX. */
     int64_t busy_ps[CORE_MAX_MISSES + 2 * CORE_BUSY_STEP];
     struct core_posted nt_posted, flush_posted;
+    uint64_t missed[CORE_MISSED]; /* lines that stores missed, by their low bits; 0: none */
     ps_t store_ps[CORE_MAX_STORES];
     struct core_stats stats;
 };
@@ -239,12 +242,24 @@ static inline void core_store(struct core *c, ps_t done_ps)
     core_store_held(c, done_ps, c->cycle_ps);
 }
 
-/* A store that missed the private caches, and asked for its line at asked_ps. */
-static inline void core_store_miss(struct core *c, ps_t asked_ps, ps_t done_ps)
+/* A store of that line that missed the private caches, and asked for it at asked_ps. */
+static inline void core_store_miss(struct core *c, uint64_t line, ps_t asked_ps, ps_t done_ps)
 {
-    bool is_there = asked_ps < c->now_ps && done_ps <= c->stores_done_ps;
+    bool is_ahead = asked_ps < c->now_ps, is_there = is_ahead && done_ps <= c->stores_done_ps;
     core_hold_buffer(c, done_ps);
     core_store_held(c, done_ps, is_there ? c->conf.store_ahead_ps : c->conf.store_miss_ps);
+    if (!is_ahead)
+        c->missed[line % CORE_MISSED] = line;
+}
+
+/* The line is written back by a flush: how much longer that takes if its store missed. */
+static inline ps_t core_flush_missed(struct core *c, uint64_t line)
+{
+    uint64_t *missed = &c->missed[line % CORE_MISSED];
+    if (*missed != line)
+        return 0;
+    *missed = 0;
+    return c->conf.flush_miss_ps;
 }
 
 /* Everything outstanding has to be done: an exit, a serialising instruction. */

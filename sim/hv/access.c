@@ -73,7 +73,7 @@ static inline __attribute__((always_inline)) int access_line(struct vcpu *v, uin
     if (op == CACHE_WRITE) {
         vm->stats.writes++;
         if (done > asked + hv->caches->l2_ps)
-            core_store_miss(core, asked, done);
+            core_store_miss(core, line, asked, done);
         else
             core_store(core, done);
         if (unlikely(r.value & TLB_PMEM))
@@ -197,6 +197,8 @@ int hv_flush_line(struct vcpu *v, uint64_t gva, enum flush_op op)
     if (*write_backs != before)
         core_posted(&core->flush_posted, done, core->conf.flush_posted);
     ps_t hold = flush_hold(core, op, *write_backs != before, r.value & TLB_PMEM);
+    if (*write_backs != before)
+        hold += core_flush_missed(core, r.hpa >> LINE_SHIFT);
     if (hold)
         core_store_held(core, start + hold, hold);
     if (op == FLUSH_CLFLUSH) /* ordered with every other store and CLFLUSH */

@@ -32,18 +32,26 @@ static void next_access(struct probe_thread *t, const struct published_point *pt
         t->at = t->base + t->gap++ % ((t->bytes - pt->access_bytes) / stride + 1) * stride;
 }
 
-/* A line of the access, and the flushes and the fence that are due behind it. */
-static int one_line(struct probe_thread *t, struct vcpu *v, const struct published_point *pt, uint64_t in_access)
+/* One line is stored or loaded; or flushed, when a window of stores has been made: windows take turns of both, line by
+ * line, so that threads interleave. t->mode: how far the access is, in such steps. */
+static int one_line(struct probe_thread *t, struct vcpu *v, const struct published_point *pt)
 {
-    uint64_t window = pt->flush_bytes ? pt->flush_bytes : LINE_BYTES, end = in_access + LINE_BYTES;
-    uint64_t gva = PROBE_GVA + t->at;
-    t->done_bytes += LINE_BYTES;
-    if (probe_line(v, gva + in_access, mode_of(pt)))
+    uint64_t window = max_u64(pt->flush_bytes, LINE_BYTES) / LINE_BYTES, lines = pt->access_bytes / LINE_BYTES;
+    uint64_t first = t->mode / (2 * window) * window, in = t->mode % (2 * window), n = min_u64(window, lines - first);
+    if (!is_flushed(pt)) {
+        first = t->mode;
+        in = 0;
+        n = 1;
+    }
+    uint64_t gva = PROBE_GVA + t->at + (first + in % n) * LINE_BYTES;
+    t->mode = first + in % n + 1 == lines && (in >= n || !is_flushed(pt)) ? 0 : t->mode + 1;
+    if (in >= n && hv_flush_line(v, gva, flush_of(pt)))
         return -1;
-    if (is_flushed(pt) && (end % window == 0 || end == pt->access_bytes))
-        for (uint64_t at = in_access - in_access % window; at < end; at += LINE_BYTES)
-            if (hv_flush_line(v, gva + at, flush_of(pt)))
-                return -1;
+    if (in < n && probe_line(v, gva, mode_of(pt)))
+        return -1;
+    if (is_flushed(pt) && in < n)
+        return window == 1 ? one_line(t, v, pt) : 0;
+    t->done_bytes += LINE_BYTES;
     if (pt->fence_bytes && (t->unit += LINE_BYTES) >= pt->fence_bytes) {
         hv_fence(v, pt->op == POINT_LOAD);
         t->unit = 0;
@@ -53,12 +61,9 @@ static int one_line(struct probe_thread *t, struct vcpu *v, const struct publish
 
 static int step_point(struct probe_thread *t, struct vcpu *v)
 {
-    const struct published_point *pt = t->p->ctx;
-    uint64_t line = t->mode;
-    if (line == 0)
-        next_access(t, pt);
-    t->mode = (line + 1) % (pt->access_bytes / LINE_BYTES);
-    return one_line(t, v, pt, line * LINE_BYTES);
+    if (t->mode == 0)
+        next_access(t, t->p->ctx);
+    return one_line(t, v, t->p->ctx);
 }
 
 static int step_point_in_turn(struct probe_thread *t, struct vcpu *v)
@@ -96,7 +101,7 @@ static struct probe *probe_of(struct published_point *t, struct validate *v)
     if (!p)
         return NULL;
     p->ctx = t;
-    /* t->gap: number of the next access, t->mode: its line, t->unit: bytes since the last fence. */
+    /* t->gap: number of the next access, t->mode: how far it is, t->unit: bytes since the last fence. */
     for (uint32_t i = 0; i < t->threads; i++) {
         struct probe_thread *th = &p->thread[i];
         th->unit = 0;
@@ -107,10 +112,11 @@ static struct probe *probe_of(struct published_point *t, struct validate *v)
     return p;
 }
 
-/* Lines of each thread that fill the caches a quarter more than once, so that they evict what is stored. */
+/* Lines of each thread that fill the caches, so that every line that comes evicts one that was stored. Twice and a half
+ * their number: of random lines some sets get few. */
 static uint64_t warm_lines(const struct published_point *t, const struct cache_conf *c)
 {
-    return (c->llc_slices * c->llc_slice_bytes + t->threads * c->l2_bytes) / LINE_BYTES * 5 / 4 / t->threads;
+    return (c->llc_slices * c->llc_slice_bytes + t->threads * c->l2_bytes) / LINE_BYTES * 5 / 2 / t->threads;
 }
 
 static int measure_flow(struct published_point *t, struct validate *v)
@@ -144,8 +150,9 @@ static int step_persist_point(struct probe_thread *t, struct vcpu *v)
     hv_fence(v, true);
     core->now_ps += PS_PER_US;
     ps_t start = core->now_ps;
-    for (uint64_t at = 0; at < pt->access_bytes && !bad; at += LINE_BYTES)
-        bad = one_line(t, v, pt, at);
+    do
+        bad = one_line(t, v, pt);
+    while (t->mode && !bad);
     hv_fence(v, false);
     t->took_ps += core->now_ps - start;
     return bad;
@@ -164,7 +171,8 @@ static int measure_latency(struct published_point *t, struct validate *v)
     struct probe *p = probe_of(t, v);
     if (!p)
         return -1;
-    p->thread[0].unit = t->stride_bytes ? t->stride_bytes : t->access_bytes;
+    if (t->op == POINT_LOAD)
+        p->thread[0].unit = t->stride_bytes ? t->stride_bytes : t->access_bytes;
     probe_run(p, step, n, v->d);
     p->thread[0].took_ps = 0;
     ps_t took = probe_run(p, step, n, v->d);

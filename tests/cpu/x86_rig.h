@@ -58,7 +58,7 @@ static inline uint8_t *x86_rig_access(struct x86_cpu *cpu, uint64_t gva, enum ca
         done = cache_l1_miss(&r->rig.caches, 0, line, op, asked);
     }
     if (op == CACHE_WRITE && done > asked + r->rig.caches.l2_ps)
-        core_store_miss(&r->core, r->core.now_ps, done);
+        core_store_miss(&r->core, line, r->core.now_ps, done);
     else if (op == CACHE_WRITE)
         core_store(&r->core, done);
     else

@@ -192,6 +192,14 @@ Test(points, points_obey_what_the_configuration_says)
     cr_expect_lt(simulated("dram,store+clwb,sequential,1KiB,,,64B,64MiB,,GB/s", &mc), 0.8 * free_running);
     cr_expect_float_eq(simulated("dram,store+clwb,sequential,1KiB,,1KiB,,64MiB,,GB/s", &mc), free_running,
                        0.2 * free_running);
+    /* Stores that miss leave the store buffer one by one, flushed ones with their flushes. */
+    struct core_conf before = mc.core;
+    mc.core.store_miss_ps = 40 * PS_PER_NS;
+    mc.core.flush_miss_ps = 35 * PS_PER_NS;
+    mc.core.clwb_ps = 25 * PS_PER_NS;
+    cr_expect_float_eq(simulated("dram,store,sequential,64B,,,,64MiB,,GB/s", &mc), 64 / 40.0, 0.02);
+    cr_expect_float_eq(simulated("dram,store+clwb,sequential,64B,,,,64MiB,,GB/s", &mc), 64 / (40.0 + 35 + 25), 0.02);
+    mc.core = before;
     /* Persisting more takes longer; what a publication does not count is taken off. */
     double one = simulated("pmem,ntstore,sequential,64B,,,,64MiB,,ns", &mc);
     cr_expect_gt(simulated("pmem,ntstore,sequential,4KiB,,,,64MiB,,ns", &mc), 4 * one);
