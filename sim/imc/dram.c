@@ -89,8 +89,12 @@ void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32
     d->column_bits = (uint32_t)__builtin_ctzll(c->row_bytes) - LINE_SHIFT;
     d->near_bits = d->column_bits < 2 ? d->column_bits : 2;
     d->newest = (DRAM_ORIGIN >> 6) + DRAM_WORDS - 3; /* time 0 is not late */
-    for (uint32_t r = 0; r < d->n_ranks; r++)
-        d->phase[r] = d->refresh[r] = d->t.refi * (r * n_controllers + index) / (d->n_ranks * n_controllers);
+    d->has_quarters = c->refresh == DRAM_REFRESH_SAME_BANK;
+    uint32_t n = d->has_quarters ? DRAM_QUARTERS : 1, turns = d->n_ranks * n * n_controllers;
+    for (uint32_t i = 0; i < d->n_ranks * n; i++) {
+        uint32_t at = i / n * DRAM_QUARTERS + i % n;
+        d->phase[at] = d->refresh[at] = d->t.refi * (i * n_controllers + index) / turns;
+    }
 }
 
 /* From the lowest bit on: four lines of a row, so that a visit to a row is worth its activate; one bit of the bank
@@ -266,8 +270,8 @@ static struct dram_opening *insert(struct dram_bank *b, uint32_t i)
     return opening(b, i);
 }
 
-/* Moves a out of the rank's refresh; the period it lies in is [begin, end): rows do not stay open over its begin. */
-static uint64_t out_of_refresh(struct dram *d, uint32_t rank, uint64_t a, uint64_t *begin, uint64_t *end)
+/* Moves a out of the bank's refresh; the period it lies in is [begin, end): rows do not stay open over its begin. */
+static uint64_t out_of_refresh(struct dram *d, uint32_t bank, uint64_t a, uint64_t *begin, uint64_t *end)
 {
     const struct dram_timing *t = &d->t;
     if (!t->refi) {
@@ -275,9 +279,10 @@ static uint64_t out_of_refresh(struct dram *d, uint32_t rank, uint64_t a, uint64
         *end = UINT64_MAX;
         return a;
     }
-    if (unlikely(a - d->refresh[rank] >= t->refi))
-        d->refresh[rank] = (a - d->phase[rank]) / t->refi * t->refi + d->phase[rank];
-    *begin = d->refresh[rank];
+    uint32_t at = dram_quarter(d, bank);
+    if (unlikely(a - d->refresh[at] >= t->refi))
+        d->refresh[at] = (a - d->phase[at]) / t->refi * t->refi + d->phase[at];
+    *begin = d->refresh[at];
     *end = *begin + t->refi;
     return max_u64(a, *begin + t->rfc);
 }
@@ -365,7 +370,7 @@ uint64_t dram_place(struct dram *d, struct dram_place p, bool is_write, uint64_t
     struct dram_bank *b = &d->bank[p.bank];
     struct try y = {.p = &p, .is_write = is_write, .from = from, .to = to};
     for (;;) {
-        y.a = a = out_of_refresh(d, p.rank, a, &y.begin, &y.end);
+        y.a = a = out_of_refresh(d, p.bank, a, &y.begin, &y.end);
         if (a >= to)
             return 0;
         uint32_t i = 0;

@@ -11,7 +11,8 @@
  * rank, with the turn-arounds before (read to write) and after (tWTR) it. Reads do not look into the queue.
  *
  * Refresh: every tREFI a rank is busy for tRFC, ranks and controllers in turn; rows are closed for it. The channels of
- * a controller refresh together: a stream over all of them then waits once, not once a channel.
+ * a controller refresh together: a stream over all of them then waits once, not once a channel. Or same-bank (DDR5,
+ * JESD79-5 REFsb): a quarter of a rank's banks at a time, each every tREFI, and the others go on.
  *
  * All this is timing "command". Timing "bank" is several times as fast to simulate and knows less: a bank's row and
  * when it is next free, the bus, and write batches as a stretch of the bus; requests are served in the order of the
@@ -35,6 +36,10 @@
 enum dram_level { DRAM_BANK, DRAM_COMMAND };
 extern const char *const dram_level_names[];
 
+enum dram_refresh { DRAM_REFRESH_ALL, DRAM_REFRESH_SAME_BANK };
+extern const char *const dram_refresh_names[];
+#define DRAM_QUARTERS 4u /* of a rank's banks, which refresh at different times */
+
 /* What a channel is built from; times as in the data sheet. */
 struct dram_conf {
     uint64_t level; /* enum dram_level */
@@ -43,6 +48,7 @@ struct dram_conf {
     uint64_t row_bytes; /* row buffer of a bank over all chips of a rank */
     uint64_t t_ck_ps, t_cl_ps, t_cwl_ps, t_rcd_ps, t_rp_ps, t_ras_ps, t_rtp_ps, t_wr_ps, t_wtr_ps;
     uint64_t t_ccd_l_ps, t_rrd_s_ps, t_rrd_l_ps, t_faw_ps, t_rank_ps, t_refi_ps, t_rfc_ps;
+    uint64_t refresh; /* enum dram_refresh */
     uint64_t page_ps; /* a row that was not used for so long is closed; 0: at once */
     uint64_t write_queue, write_high, write_low;
 };
@@ -105,8 +111,11 @@ struct dram {
     uint64_t newest;                               /* last word of the calendar that is valid */
     uint64_t last_burst, last_act[DRAM_MAX_RANKS]; /* latest of all: nothing lies beyond */
     uint64_t span_end;                             /* end of the last stretch of writes, and of its turn-around */
-    uint64_t phase[DRAM_MAX_RANKS], refresh[DRAM_MAX_RANKS]; /* refresh: begin of the period looked at last */
-    uint64_t n_in, n_out;                                    /* writes taken and drained */
+    /* By rank and quarter: of refreshes of the whole rank, the first quarter's. refresh: begin of the period looked at
+     * last. */
+    uint64_t phase[DRAM_MAX_RANKS * DRAM_QUARTERS], refresh[DRAM_MAX_RANKS * DRAM_QUARTERS];
+    bool has_quarters;
+    uint64_t n_in, n_out; /* writes taken and drained */
     uint32_t n_queued;
     struct dram_place queue[DRAM_MAX_WRITES];
     uint64_t arrival[DRAM_MAX_WRITES]; /* when they came */
@@ -127,6 +136,13 @@ void dram_init(struct dram *d, const struct dram_conf *c, uint32_t index, uint32
 
 /* Bank and row of a line of the channel; column: its place in the row, or NULL. A bijection. */
 struct dram_place dram_locate(const struct dram *d, uint64_t line, uint32_t *column);
+
+/* Index into phase and refresh. */
+static inline uint32_t dram_quarter(const struct dram *d, uint32_t bank)
+{
+    uint32_t in_rank = bank & ((1u << d->rank_shift) - 1);
+    return (bank >> d->rank_shift) * DRAM_QUARTERS + (d->has_quarters ? in_rank * DRAM_QUARTERS >> d->rank_shift : 0);
+}
 
 /* A read of a line that arrives at t: when its data has crossed the bus. */
 ps_t dram_read(struct dram *d, uint64_t line, ps_t t);

@@ -3,6 +3,7 @@
 #include "sim/imc/dram.h"
 
 const char *const dram_level_names[] = {"bank", "command", NULL};
+const char *const dram_refresh_names[] = {"rank", "same-bank", NULL};
 
 ps_t dram_bank_read(struct dram *d, uint64_t line, ps_t t)
 {

@@ -44,7 +44,7 @@ static int by_clock(const void *a, const void *b)
 /* Data-sheet figures in clocks, from nanoseconds (DDR4-2666 where nothing else is said). */
 struct rules {
     int64_t cl, cwl, rcd, rp, ras, rtp, wr, wtr_s, wtr_l, ccd_l, rrd_s, rrd_l, faw, rank, refi, rfc;
-    int64_t phase[4];
+    int64_t phase[64]; /* of each bank's refreshes */
 };
 
 static int64_t whole(double ns, double ck)
@@ -52,7 +52,7 @@ static int64_t whole(double ns, double ck)
     return (int64_t)((ns + ck - 0.001) / ck);
 }
 
-static struct rules rules_of(const struct dram_conf *c, const struct dram *d)
+static struct rules rules_of(const struct dram_conf *c)
 {
     double ck = (double)c->t_ck_ps / 1000;
 #define W(field) whole((double)c->field / 1000, ck)
@@ -73,8 +73,12 @@ static struct rules rules_of(const struct dram_conf *c, const struct dram *d)
                       .refi = (int64_t)(c->t_refi_ps / c->t_ck_ps),
                       .rfc = W(t_rfc_ps)};
 #undef W
-    for (uint32_t i = 0; i < 4; i++)
-        r.phase[i] = (int64_t)d->phase[i];
+    /* Ranks take turns, or with same-bank refresh the quarters of all ranks, in the order of their banks. */
+    uint64_t quarters = c->refresh == DRAM_REFRESH_SAME_BANK ? 4 : 1, a_rank = c->banks / c->ranks;
+    for (uint64_t i = 0; i < c->banks; i++) {
+        uint64_t turn = i / a_rank * quarters + i % a_rank * quarters / a_rank;
+        r.phase[i] = (int64_t)((uint64_t)r.refi * turn / (c->ranks * quarters));
+    }
     return r;
 }
 
@@ -122,7 +126,7 @@ static const char *judge_bank(const struct rules *r, const struct command *c, ui
         if (end || c[i].kind == DRAM_ACT) {
             int64_t at = end ? last : c[i].clock;
             if (!end)
-                phase = r->phase[c[i].at.rank];
+                phase = r->phase[c[i].at.bank];
             if (act >= 0 && r->refi) { /* the refresh that follows the activate finds the bank precharged */
                 int64_t refresh = phase + ((act - phase) / r->refi + 1) * r->refi;
                 if (at > refresh && precharge + r->rp > refresh)
@@ -224,7 +228,7 @@ static void judge_stream(const struct dram_conf *c, const struct stream *s, uint
     play(d, s, seed, &n_reads, &n_writes);
     for (uint32_t i = 0; i < tape.n; i++)
         seen[tape.c[i].kind]++;
-    struct rules r = rules_of(c, d);
+    struct rules r = rules_of(c);
     const char *wrong = judge(&r, &tape, (uint32_t)c->banks);
     cr_assert_null(wrong, "%s: seed %lu, mean %lu ps, skew %lu ps, %lu lines", wrong, (unsigned long)seed,
                    (unsigned long)s->mean_ps, (unsigned long)s->skew_ps, (unsigned long)s->lines);
@@ -287,6 +291,7 @@ Test(dram, keeps_the_rules_with_other_parts)
         k->t_faw_ps = rng_below(&rng, 38000);
         k->t_rank_ps = rng_below(&rng, 3000);
         k->t_refi_ps = rng_below(&rng, 3) * 3900000;
+        k->refresh = rng_below(&rng, 2);
         k->t_rfc_ps = 100000 + rng_below(&rng, 500000);
         k->write_queue = 2 + rng_below(&rng, 60);
         k->write_high = 1 + rng_below(&rng, k->write_queue);
@@ -312,7 +317,7 @@ Test(dram, the_judge_sees_a_moved_command)
     d->log = record;
     d->log_ctx = &tape;
     play(d, &streams[2], 7, &reads, &writes);
-    struct rules r = rules_of(&c.dram, d);
+    struct rules r = rules_of(&c.dram);
     cr_assert_null(judge(&r, &tape, (uint32_t)c.dram.banks));
     struct tape bent = {.c = malloc(tape.n * sizeof *tape.c), .n = tape.n};
     for (uint32_t i = 100; i < 300; i++) {
