@@ -122,8 +122,8 @@ struct syscall {
     syscall_fn *fn;
 };
 /* One table an area, ended by name NULL. */
-extern const struct syscall linux_file_calls[], linux_path_calls[], linux_mem_calls[], linux_process_calls[],
-    linux_time_calls[], linux_signal_calls[];
+extern const struct syscall linux_file_calls[], linux_path_calls[], linux_change_calls[], linux_mem_calls[],
+    linux_process_calls[], linux_time_calls[], linux_signal_calls[];
 
 /* ---- areas ---- */
 
@@ -148,6 +148,10 @@ bool file_is_writable(const struct file *f);
 /* linux_file.c: struct stat of an open file, of a host descriptor, to the guest. */
 int64_t file_stat(struct thread *t, const struct file *f, uint64_t gva);
 int64_t stat_out(struct thread *t, int host, uint64_t gva);
+
+/* linux_special.c: a file that the guest's kernel makes up, where path is that of one; else NULL. The caller drops it.
+ */
+struct file *special_file(struct thread *t, const char *path, uint64_t flags);
 
 /* linux_time.c: a timespec argument as a time; from is added. 0 or -errno. */
 int64_t timespec_in(struct thread *t, uint64_t gva, ps_t from, ps_t *until);
