@@ -16,9 +16,9 @@
 
 /* ---- dispatch ---- */
 
-static const struct syscall *const areas[] = {linux_file_calls,  linux_path_calls,    linux_change_calls,
-                                              linux_mem_calls,   linux_process_calls, linux_time_calls,
-                                              linux_signal_calls};
+static const struct syscall *const areas[] = {linux_file_calls, linux_path_calls,    linux_change_calls,
+                                              linux_mem_calls,  linux_process_calls, linux_execve_calls,
+                                              linux_ask_calls,  linux_time_calls,    linux_signal_calls};
 
 static const struct syscall *call_of(uint64_t number)
 {

@@ -123,7 +123,7 @@ struct syscall {
 };
 /* One table an area, ended by name NULL. */
 extern const struct syscall linux_file_calls[], linux_path_calls[], linux_change_calls[], linux_mem_calls[],
-    linux_process_calls[], linux_time_calls[], linux_signal_calls[];
+    linux_process_calls[], linux_execve_calls[], linux_ask_calls[], linux_time_calls[], linux_signal_calls[];
 
 /* ---- areas ---- */
 
