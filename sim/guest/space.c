@@ -1,115 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "sim/guest/space.h"
+/* Regions and the page tables under them: mapping, faults, copies. */
+#include "sim/guest/space_int.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PAGE_OF(gva) ((gva) & ~(uint64_t)(PAGE_BYTES - 1))
 #define TOP_LEVEL    3u
-
-/* ---- pages ---- */
-
-void pool_init(struct page_pool *p, struct vm *vm)
-{
-    *p = (struct page_pool){.vm = vm, .next_gpa = 2 * MIB}; /* the lowest 2 MiB stay unused, as firmware areas do */
-}
-
-void pool_fini(struct page_pool *p)
-{
-    free(p->free_gpa);
-    map_free(&p->shared);
-    *p = (struct page_pool){0};
-}
-
-static int out_of_memory(const struct page_pool *p, struct diag *d)
-{
-    return fail(d, "vm %s: its programs have used all of its %llu bytes of memory; expected a larger `memory`",
-                p->vm->name, (unsigned long long)p->vm->bytes);
-}
-
-/* Without EPT a page is a frame of the host: of the VM's node, else of the next that has room. */
-static uint64_t native_page(struct page_pool *p)
-{
-    struct hv *hv = p->vm->hv;
-    uint64_t mfn = MFN_NONE;
-    for (uint32_t i = 0; mfn == MFN_NONE && i < hv->numa->n_nodes; i++) {
-        struct mem_region *r = mem_find_region(hv->mem, (p->vm->node + i) % hv->numa->n_nodes, MEM_DRAM);
-        if (r)
-            mfn = mem_alloc(hv->mem, r, LEVEL_4K, FRAME_GUEST, p->vm->index, 0);
-    }
-    p->vm->stats.pages_mapped += mfn != MFN_NONE;
-    return mfn == MFN_NONE ? 0 : mfn << PAGE_SHIFT;
-}
-
-/* A page that is all zero. */
-static int take_page(struct page_pool *p, uint64_t *gpa, struct diag *d)
-{
-    if (p->n_free) {
-        *gpa = p->free_gpa[--p->n_free];
-        return 0;
-    }
-    if (p->vm->is_native)
-        return (*gpa = native_page(p)) ? 0 : out_of_memory(p, d);
-    if (p->next_gpa + PAGE_BYTES > p->vm->bytes)
-        return out_of_memory(p, d);
-    *gpa = p->next_gpa;
-    p->next_gpa += PAGE_BYTES;
-    return 0;
-}
-
-/* Page tables lie in 2 MiB blocks of their own, as a kernel groups its unmovable pages. */
-static int take_table(struct page_pool *p, uint64_t *gpa, struct diag *d)
-{
-    if (p->vm->is_native || p->n_free)
-        return take_page(p, gpa, d);
-    if (p->table_gpa == p->table_end) {
-        uint64_t at = (p->next_gpa + 2 * MIB - 1) & ~(2 * MIB - 1);
-        if (at + 2 * MIB > p->vm->bytes)
-            return out_of_memory(p, d);
-        for (uint64_t gpa_left = p->next_gpa; gpa_left < at; gpa_left += PAGE_BYTES) {
-            if (p->n_free == p->cap_free) {
-                p->cap_free = p->cap_free ? 2 * p->cap_free : 512;
-                p->free_gpa = xrealloc(p->free_gpa, p->cap_free * sizeof *p->free_gpa);
-            }
-            p->free_gpa[p->n_free++] = gpa_left;
-        }
-        p->table_gpa = at;
-        p->table_end = p->next_gpa = at + 2 * MIB;
-    }
-    *gpa = p->table_gpa;
-    p->table_gpa += PAGE_BYTES;
-    return 0;
-}
-
-/* The last user of a page is gone: its bytes are forgotten, its frame stays the VM's. */
-static void give_page(struct page_pool *p, struct vcpu *v, uint64_t gpa)
-{
-    uint64_t users = 0, *shared = map_get(&p->shared, gpa >> PAGE_SHIFT);
-    if (shared && (users = *shared)) {
-        if (users == 1)
-            map_del(&p->shared, gpa >> PAGE_SHIFT);
-        else
-            *shared = users - 1;
-        return;
-    }
-    uint64_t hpa = hv_back(v, gpa, EPT_W);
-    if (hpa == UINT64_MAX)
-        return;
-    frame_set_symbol(p->vm->hv->mem, hpa >> PAGE_SHIFT, 0);
-    if (p->freed)
-        p->freed(p->vm, hpa);
-    if (p->n_free == p->cap_free) {
-        p->cap_free = p->cap_free ? 2 * p->cap_free : 512;
-        p->free_gpa = xrealloc(p->free_gpa, p->cap_free * sizeof *p->free_gpa);
-    }
-    p->free_gpa[p->n_free++] = gpa;
-}
-
-static bool is_shared_page(const struct page_pool *p, uint64_t gpa)
-{
-    const uint64_t *users = map_get(&p->shared, gpa >> PAGE_SHIFT);
-    return users && *users;
-}
 
 /* ---- page tables ---- */
 
@@ -121,7 +18,7 @@ static uint64_t slot_of(const struct space *s, struct vcpu *v, uint64_t gva, boo
     for (uint32_t l = TOP_LEVEL; l > 0; l--) {
         uint64_t at = table + (gva >> LEVEL_SHIFT(l) & 511) * 8, entry = hv_phys_load64(v->vm, at);
         if (!(entry & PTE_P)) {
-            if (!make || take_table(s->pool, &entry, d) || hv_phys_store64(v, at, entry |= PTE_P | PTE_W | PTE_U))
+            if (!make || pool_take_table(s->pool, &entry, d) || hv_phys_store64(v, at, entry |= PTE_P | PTE_W | PTE_U))
                 return 0;
         }
         table = entry & PTE_FRAME;
@@ -172,7 +69,7 @@ static int drop_page(struct space *s, struct vcpu *v, uint64_t gva, uint64_t slo
     hv_phys_store64(v, slot, 0);
     changed(s, v, gva);
     if (!is_pmem_page(s, entry & PTE_FRAME))
-        give_page(s->pool, v, entry & PTE_FRAME);
+        pool_give(s->pool, v, entry & PTE_FRAME);
     s->n_pages--;
     return 0;
 }
@@ -271,7 +168,7 @@ int space_map(struct space *s, struct vcpu *v, const struct region *what)
 static int protect_page(struct space *s, struct vcpu *v, uint64_t gva, uint64_t slot, uint64_t entry, void *ctx)
 {
     uint64_t want = *(uint64_t *)ctx;
-    if (is_shared_page(s->pool, entry & PTE_FRAME) && !space_at(s, gva)->is_shared)
+    if (pool_is_shared(s->pool, entry & PTE_FRAME) && !space_at(s, gva)->is_shared)
         want &= ~PTE_W; /* still to be copied when written */
     hv_phys_store64(v, slot, (entry & (PTE_FRAME | PTE_A | PTE_D)) | want);
     changed(s, v, gva);
@@ -402,10 +299,10 @@ static int copy_page(struct vcpu *v, uint64_t to_gpa, uint64_t from_gpa)
 static int unshare(struct space *s, struct vcpu *v, uint64_t page, uint64_t slot, uint64_t entry, struct diag *d)
 {
     uint64_t old = entry & PTE_FRAME, gpa = old;
-    if (is_shared_page(s->pool, old)) {
-        if (take_page(s->pool, &gpa, d) || copy_page(v, gpa, old))
+    if (pool_is_shared(s->pool, old)) {
+        if (pool_take(s->pool, &gpa, d) || copy_page(v, gpa, old))
             return -1;
-        give_page(s->pool, v, old);
+        pool_give(s->pool, v, old);
     }
     if (hv_phys_store64(v, slot, gpa | (entry & ~PTE_FRAME) | PTE_W))
         return -1;
@@ -419,7 +316,7 @@ static int map_new(struct space *s, struct vcpu *v, const struct region *r, uint
     uint64_t gpa = 0;
     if (r->kind == REGION_PMEM)
         gpa = pmem_page(s, r, page);
-    else if (take_page(s->pool, &gpa, d))
+    else if (pool_take(s->pool, &gpa, d))
         return -1;
     s->n_pages++;
     return hv_phys_store64(v, slot, gpa | rights(r->prot));
@@ -458,7 +355,7 @@ int space_back(struct space *s, struct vcpu *v, uint64_t gva, uint64_t *gpa, str
     if (!slot || (!hv_phys_load64(v->vm, slot) && map_new(s, v, r, page, slot, d)))
         return -1;
     uint64_t entry = hv_phys_load64(v->vm, slot);
-    if (is_shared_page(s->pool, entry & PTE_FRAME) && !r->is_shared) {
+    if (pool_is_shared(s->pool, entry & PTE_FRAME) && !r->is_shared) {
         if (unshare(s, v, page, slot, entry, d))
             return -1;
         entry = hv_phys_load64(v->vm, slot);
@@ -480,7 +377,7 @@ int space_peek(const struct space *s, struct vcpu *v, uint64_t gva, uint64_t *gp
 int space_init(struct space *s, struct page_pool *pool, struct vcpu *v, uint32_t asid, struct diag *d)
 {
     *s = (struct space){.pool = pool, .asid = asid};
-    if (take_table(pool, &s->cr3, d) || hv_back(v, s->cr3, EPT_W) == UINT64_MAX)
+    if (pool_take_table(pool, &s->cr3, d) || hv_back(v, s->cr3, EPT_W) == UINT64_MAX)
         return -1;
     return 0;
 }
@@ -493,7 +390,7 @@ static void give_tables(struct space *s, struct vcpu *v, uint64_t table, uint32_
         if (entry & PTE_P)
             give_tables(s, v, entry & PTE_FRAME, level - 1);
     }
-    give_page(s->pool, v, table);
+    pool_give(s->pool, v, table);
 }
 
 void space_fini(struct space *s, struct vcpu *v)
