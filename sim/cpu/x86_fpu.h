@@ -10,7 +10,8 @@
 
 #include <Zydis/Mnemonic.h>
 
-extern const struct x86_form x86_fpu_forms[], x86_fpu_state_forms[], x86_fpu_math_forms[], x86_mmx_forms[];
+extern const struct x86_form x86_fpu_forms[], x86_fpu_move_forms[], x86_fpu_state_forms[], x86_fpu_math_forms[],
+    x86_mmx_forms[];
 
 /* Status word (SDM volume 1, 8.1.3). */
 #define FSW_IE  0x0001u

@@ -6,9 +6,9 @@
 #include "sim/cpu/x86_sys.h"
 
 const struct x86_form *const x86_tables[] = {
-    x86_int_forms,        x86_bits_forms, x86_string_forms, x86_sse_move_forms,  x86_sse_forms,      x86_sse_fp_forms,
-    x86_sse_string_forms, x86_aes_forms,  x86_fpu_forms,    x86_fpu_state_forms, x86_fpu_math_forms, x86_mmx_forms,
-    x86_system_forms,     NULL,
+    x86_int_forms,       x86_bits_forms,       x86_string_forms, x86_sse_move_forms, x86_sse_forms,
+    x86_sse_fp_forms,    x86_sse_string_forms, x86_aes_forms,    x86_fpu_forms,      x86_fpu_move_forms,
+    x86_fpu_state_forms, x86_fpu_math_forms,   x86_mmx_forms,    x86_system_forms,   NULL,
 };
 
 const struct x86_form *const x86_system_tables[] = {
