@@ -24,6 +24,9 @@ const struct conf_key numa_keys[] = {
     {"interleave_block", CONF_SIZE, K(interleave_bytes), "4KiB", 64, 1 << 30, NULL, "size of such a block"},
     {"memory_directory", CONF_BOOL, K(has_directory), "false", 0, 0, NULL,
      "memory keeps a bit a line that says that another socket may hold it; changing it writes the line"},
+    {"directory_places", CONF_UINT, K(directory_places), "43", 1, DIRECTORY_MAX_PLACES, NULL,
+     "lines whose bit a node sets at a time, each from the request until the controller takes the write (calibrated: "
+     "mixes of loads and stores of one and of four remote threads, OptaneStudy)"},
     {0},
 };
 #undef K
@@ -52,6 +55,8 @@ const struct stat_desc node_stat_desc[] = {
     {"directory_writes", STAT_COUNT, "lines",
      "lines of the node's memory written for nothing but their directory bit (DIR_UPDATE)"},
     {"directory_snoops", STAT_COUNT, "1", "reads by the node of its own memory that asked other sockets for the bit"},
+    {"directory_waits", STAT_COUNT, "1",
+     "reads by other sockets that waited because the node was setting too many bits"},
 };
 STATS_COMPLETE(struct node_stats, node_stat_desc);
 
@@ -194,19 +199,28 @@ static ps_t at_home(struct numa *n, uint32_t home, const struct mem_region *r, u
 
 /* ---- memory directory ---- */
 
-/* The bit of a line at its home changes with nothing else: the line is written. */
-static void directory_write(struct numa *n, uint32_t home, const struct mem_region *r, uint64_t offset, ps_t t)
+/* The bit of a line at its home changes with nothing else: the line is written. Answers when the controller took it. */
+static ps_t directory_write(struct numa *n, uint32_t home, const struct mem_region *r, uint64_t offset, ps_t t)
 {
     n->stats[home].directory_writes++;
-    imc_write(&n->node[home], r, offset, t);
+    return imc_write(&n->node[home], r, offset, t);
 }
 
-/* A line leaves its home for another socket, which asked for it there at t. */
-static void leaves_home(struct numa *n, uint32_t home, const struct mem_region *r, uint64_t offset, uint64_t line,
-                        ps_t t)
+/* A line leaves its home for another socket, which asks for it there at t: when its data does. The line is written with
+ * its bit once it has been read, and nobody but the place waits for that. */
+static ps_t leave_home(struct numa *n, uint32_t home, const struct mem_region *r, uint64_t offset, uint64_t line,
+                       ps_t t)
 {
-    if (n->conf.has_directory && home < n->n_cpu_nodes && directory_set(&n->directory, line))
-        directory_write(n, home, r, offset, t);
+    struct node_imc *imc = &n->node[home];
+    ps_t came = t, *free_ps = directory_place(&n->places[home], (uint32_t)n->conf.directory_places, &t);
+    n->stats[home].directory_waits += t > came;
+    ps_t ready = imc_read(imc, r, offset, t);
+    if (directory_set(&n->directory, line)) {
+        imc->asked_ps = t;
+        *free_ps = max_u64(ready, directory_write(n, home, r, offset, ready));
+        imc->asked_ps = 0;
+    }
+    return ready;
 }
 
 /* The home reads a line, asked for at t, that no other socket has, although its bit says that one might: when that is
@@ -257,9 +271,9 @@ ps_t numa_read(struct numa *n, uint32_t from, uint64_t line, ps_t t)
     }
     n->stats[from].remote_reads++;
     n->sent[from][home].reads++;
-    ps_t asked_ps = travel(n, from, home, false, t);
-    t = at_home(n, home, r, offset, false, asked_ps);
-    leaves_home(n, home, r, offset, line, asked_ps);
+    t = travel(n, from, home, false, t);
+    t = n->conf.has_directory && home < n->n_cpu_nodes ? leave_home(n, home, r, offset, line, t)
+                                                       : at_home(n, home, r, offset, false, t);
     return travel(n, home, from, true, t);
 }
 
@@ -323,6 +337,7 @@ void numa_state(struct numa *n, struct ckpt *c)
     CKPT(c, n->queue);
     CKPT(c, n->stats);
     CKPT(c, n->sent);
+    CKPT(c, n->places);
     directory_state(&n->directory, c);
     for (uint32_t i = 0; i < n->n_nodes; i++)
         imc_state(&n->node[i], c);

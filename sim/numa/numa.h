@@ -30,13 +30,14 @@ struct numa_conf {
     uint64_t link_header_bytes;
     uint64_t interleave; /* 1: DRAM is interleaved over the nodes */
     uint64_t interleave_bytes;
-    uint64_t has_directory; /* 1: homes keep a memory directory (sim/numa/directory.h) */
+    uint64_t has_directory;    /* 1: homes keep a memory directory (sim/numa/directory.h) */
+    uint64_t directory_places; /* of a home */
 };
 extern const struct conf_key numa_keys[];
 
 struct node_stats {
     uint64_t local_reads, remote_reads, local_writes, remote_writes; /* by the node whose CPU asked */
-    uint64_t directory_writes, directory_snoops;                     /* by the home */
+    uint64_t directory_writes, directory_snoops, directory_waits;    /* by the home */
 };
 extern const struct stat_desc node_stat_desc[];
 #define NODE_N_STATS (sizeof(struct node_stats) / sizeof(uint64_t))
@@ -54,6 +55,7 @@ struct numa {
     struct node_imc node[NUMA_MAX_NODES];
     struct cxl_queue queue[CXL_MAX_DEVICES];
     struct mem_directory directory;
+    struct directory_places places[NUMA_MAX_NODES];
     ps_t asked_ps; /* a write under way makes room for a line that was asked for then; else 0 */
     struct node_stats stats[NUMA_MAX_NODES];
     struct {

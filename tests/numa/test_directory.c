@@ -19,7 +19,7 @@ struct rig {
     uint64_t writes[NODES], snoops[NODES];
 };
 
-static void rig_up(struct rig *r, bool has_directory)
+static void rig_with(struct rig *r, bool has_directory, uint64_t places)
 {
     struct machine_conf c;
     struct diag d = {0};
@@ -27,8 +27,14 @@ static void rig_up(struct rig *r, bool has_directory)
     c.numa.n_nodes = NODES;
     c.numa.dram_bytes = GIB;
     c.numa.has_directory = has_directory;
+    c.numa.directory_places = places ? places : c.numa.directory_places;
     *r = (struct rig){.mem = mem_new(), .n = xcalloc(1, sizeof *r->n)};
     cr_assert_eq(numa_init(r->n, &c.numa, &c.imc, &c.pmem, &c.cxl, &c.cxl_imc, r->mem, &d), 0, "%s", d.text);
+}
+
+static void rig_up(struct rig *r, bool has_directory)
+{
+    rig_with(r, has_directory, 0);
 }
 
 static void rig_down(struct rig *r)
@@ -163,6 +169,60 @@ Test(directory, lines_read_again_cost_nothing)
     cr_expect_eq(r.n->stats[1].directory_writes, n, "a write-back takes the bit along");
     cr_expect_eq(r.n->directory.page.n + r.n->directory.n_lines, 0);
     rig_down(&r);
+}
+
+/* Requests in order of time: as many as there are places are under way at most, and nobody waits for longer than that
+ * takes. */
+Test(directory, places_are_as_many_as_there_are)
+{
+    enum { PLACES = 5 };
+    struct directory_places p = {0};
+    struct rng rng;
+    ps_t end[PLACES] = {0}, t = 0;
+    uint32_t waited = 0;
+    rng_init(&rng, 6, "places");
+    for (uint32_t k = 0; k < 20000; k++) {
+        uint32_t first = 0, busy = 0;
+        ps_t at = t += rng_below(&rng, 40);
+        for (uint32_t i = 0; i < PLACES; i++) {
+            busy += end[i] > t;
+            first = end[i] < end[first] ? i : first;
+        }
+        ps_t *place = directory_place(&p, PLACES, &at);
+        cr_assert_eq(at, busy == PLACES ? end[first] : t, "request %u", k);
+        waited += at > t;
+        if (rng_below(&rng, 4)) /* some need none */
+            end[first] = *place = at + rng_below(&rng, 200);
+        t = at;
+    }
+    cr_expect(waited > 1000 && waited < 19000, "%u waited", waited);
+}
+
+/* With one place a home reads one line after the other for other sockets, until all have their bits. */
+Test(directory, a_home_sets_few_bits_at_a_time)
+{
+    enum { READS = 64 };
+    struct rig one, many;
+    rig_with(&one, true, 1);
+    rig_with(&many, true, DIRECTORY_MAX_PLACES);
+    ps_t last_one = 0, last_many = 0, before = 0, t = PS_PER_US;
+    ps_t least = one.n->node[1].conf.dram.t_cl_ps; /* of a read */
+    for (uint64_t i = 0; i < READS; i++) {
+        ps_t done = numa_read(one.n, 0, line_of(&one, 1, i), t);
+        cr_expect(done >= before + least, "read %u before its turn", (unsigned)i);
+        before = last_one = done;
+        last_many = max_u64(last_many, numa_read(many.n, 0, line_of(&many, 1, i), t));
+    }
+    cr_expect_eq(one.n->stats[1].directory_waits, READS - 1);
+    cr_expect_eq(many.n->stats[1].directory_waits, 0);
+    cr_expect(last_one - t > 4 * (last_many - t), "%lu and %lu", (unsigned long)(last_one - t),
+              (unsigned long)(last_many - t));
+    for (uint64_t i = 0; i < READS; i++)
+        numa_read(one.n, 0, line_of(&one, 1, i), 2 * last_one);
+    cr_expect_eq(one.n->stats[1].directory_waits, READS - 1, "bits that are set wait for nothing");
+    cr_expect_eq(one.n->stats[1].directory_writes, READS);
+    rig_down(&one);
+    rig_down(&many);
 }
 
 Test(directory, survives_a_checkpoint)
