@@ -81,7 +81,7 @@ struct core {
     /* Until when miss buffers are in use, the first to be free first; behind the last one INT64_MAX. */
     int64_t busy_ps[CORE_MAX_MISSES + 2 * CORE_BUSY_STEP];
     struct core_posted nt_posted, flush_posted;
-    uint64_t missed[CORE_MISSED]; /* lines that stores missed, by their low bits; 0: none */
+    uint64_t missed[CORE_MISSED]; /* lines that stores missed, by their low bits, plus 1; 0: none */
     ps_t store_ps[CORE_MAX_STORES];
     struct core_stats stats;
 };
@@ -249,14 +249,14 @@ static inline void core_store_miss(struct core *c, uint64_t line, ps_t asked_ps,
     core_hold_buffer(c, done_ps);
     core_store_held(c, done_ps, is_there ? c->conf.store_ahead_ps : c->conf.store_miss_ps);
     if (!is_ahead)
-        c->missed[line % CORE_MISSED] = line;
+        c->missed[line % CORE_MISSED] = line + 1;
 }
 
 /* The line is written back by a flush: how much longer that takes if its store missed. */
 static inline ps_t core_flush_missed(struct core *c, uint64_t line)
 {
     uint64_t *missed = &c->missed[line % CORE_MISSED];
-    if (*missed != line)
+    if (*missed != line + 1)
         return 0;
     *missed = 0;
     return c->conf.flush_miss_ps;
