@@ -27,6 +27,10 @@ const struct conf_key numa_keys[] = {
     {"directory_places", CONF_UINT, K(directory_places), "43", 1, DIRECTORY_MAX_PLACES, NULL,
      "lines whose bit a node sets at a time, each from the request until the controller takes the write (calibrated: "
      "mixes of loads and stores of one and of four remote threads, OptaneStudy)"},
+    {"directory_claims", CONF_UINT, K(directory_claims), "8", 1, DIRECTORY_MAX_PLACES, NULL,
+     "lines claimed by other sockets' non-temporal stores that a node notes elsewhere than in their bits, until the "
+     "data "
+     "come (calibrated: four remote threads, OptaneStudy)"},
     {0},
 };
 #undef K
@@ -223,6 +227,18 @@ static ps_t leave_home(struct numa *n, uint32_t home, const struct mem_region *r
     return ready;
 }
 
+/* Another socket claims a line at t, to write it whole. Its bit need not be set if the home can remember that until the
+ * data come, which would clear it: in its I/O directory cache (uncore performance monitoring guide 336274, event
+ * IODC_ALLOC, and IODCFULL for claims that it has no room for; how many it holds is not published). */
+static void note_claim(struct numa *n, uint32_t home, const struct mem_region *r, uint64_t offset, ps_t t)
+{
+    ps_t room_ps = t, *entry = directory_place(&n->claims[home], (uint32_t)n->conf.directory_claims, &room_ps);
+    if (room_ps == t)
+        n->claimed_ps = entry;
+    else
+        directory_write(n, home, r, offset, t);
+}
+
 /* The home reads a line, asked for at t, that no other socket has, although its bit says that one might: when that is
  * known. */
 static __attribute__((noinline)) ps_t home_asks(struct numa *n, uint32_t home, const struct mem_region *r,
@@ -292,8 +308,12 @@ ps_t numa_write(struct numa *n, uint32_t from, uint64_t line, ps_t t)
     }
     n->stats[from].remote_writes++;
     n->sent[from][home].writes++;
-    t = at_home(n, home, r, offset, true, travel(n, from, home, true, t));
-    return travel(n, home, from, false, t);
+    t = travel(n, from, home, true, t);
+    if (n->claimed_ps) {
+        *n->claimed_ps = t;
+        n->claimed_ps = NULL;
+    }
+    return travel(n, home, from, false, at_home(n, home, r, offset, true, t));
 }
 
 ps_t numa_hold_up(struct numa *n, uint64_t line, ps_t t, ps_t end_ps)
@@ -306,12 +326,16 @@ ps_t numa_hold_up(struct numa *n, uint64_t line, ps_t t, ps_t end_ps)
 
 ps_t numa_claim(struct numa *n, uint32_t from, uint64_t line, ps_t t)
 {
+    const struct mem_region *r = mem_region_at(n->mem, line << LINE_SHIFT);
     uint64_t offset;
-    uint32_t home = numa_home(n, mem_region_at(n->mem, line << LINE_SHIFT), line, &offset);
+    uint32_t home = numa_home(n, r, line, &offset);
     if (likely(home == from || home >= n->n_cpu_nodes))
         return t;
     n->sent[from][home].claims++;
-    return travel(n, home, from, false, travel(n, from, home, false, t));
+    t = travel(n, from, home, false, t);
+    if (n->conf.has_directory)
+        note_claim(n, home, r, offset, t);
+    return travel(n, home, from, false, t);
 }
 
 ps_t numa_answer_ps(const struct numa *n, uint32_t from, uint64_t line)
@@ -338,6 +362,7 @@ void numa_state(struct numa *n, struct ckpt *c)
     CKPT(c, n->stats);
     CKPT(c, n->sent);
     CKPT(c, n->places);
+    CKPT(c, n->claims);
     directory_state(&n->directory, c);
     for (uint32_t i = 0; i < n->n_nodes; i++)
         imc_state(&n->node[i], c);

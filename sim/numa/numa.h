@@ -32,6 +32,7 @@ struct numa_conf {
     uint64_t interleave_bytes;
     uint64_t has_directory;    /* 1: homes keep a memory directory (sim/numa/directory.h) */
     uint64_t directory_places; /* of a home */
+    uint64_t directory_claims;
 };
 extern const struct conf_key numa_keys[];
 
@@ -55,8 +56,9 @@ struct numa {
     struct node_imc node[NUMA_MAX_NODES];
     struct cxl_queue queue[CXL_MAX_DEVICES];
     struct mem_directory directory;
-    struct directory_places places[NUMA_MAX_NODES];
-    ps_t asked_ps; /* a write under way makes room for a line that was asked for then; else 0 */
+    struct directory_places places[NUMA_MAX_NODES], claims[NUMA_MAX_NODES];
+    ps_t *claimed_ps; /* the entry of the claim whose data come next, or NULL */
+    ps_t asked_ps;    /* a write under way makes room for a line that was asked for then; else 0 */
     struct node_stats stats[NUMA_MAX_NODES];
     struct {
         uint64_t reads, writes, claims;

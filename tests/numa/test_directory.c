@@ -225,6 +225,31 @@ Test(directory, a_home_sets_few_bits_at_a_time)
     rig_down(&many);
 }
 
+/* Claims until the data come: as many as are noted cost nothing, each beyond writes its line once more. */
+Test(directory, a_home_notes_few_claims)
+{
+    enum { STORES = 30 };
+    struct rig r;
+    rig_with(&r, true, 0);
+    uint64_t noted = r.n->conf.directory_claims, free_writes = channel_writes(&r, 1);
+    cr_assert(noted > 1 && noted < STORES);
+    ps_t t = PS_PER_US, last = t;
+    for (uint64_t i = 0; i < STORES; i++) { /* at once */
+        ps_t granted = numa_claim(r.n, 0, line_of(&r, 1, i), t);
+        cr_expect(granted > t);
+        last = max_u64(last, numa_write(r.n, 0, line_of(&r, 1, i), granted));
+    }
+    cr_expect_eq(r.n->stats[1].directory_writes, STORES - noted);
+    cr_expect_eq(channel_writes(&r, 1) - free_writes, 2 * STORES - noted);
+    for (uint64_t i = 0; i < STORES; i++) /* one after the other */
+        last = numa_write(r.n, 0, line_of(&r, 1, i), numa_claim(r.n, 0, line_of(&r, 1, i), last));
+    cr_expect_eq(r.n->stats[1].directory_writes, STORES - noted);
+    cr_expect_eq(r.n->directory.n_lines, 0, "the data take the bit along");
+    numa_claim(r.n, 1, line_of(&r, 1, 0), t); /* its own line: nobody is asked */
+    cr_expect_eq(r.n->stats[1].directory_writes, STORES - noted);
+    rig_down(&r);
+}
+
 Test(directory, survives_a_checkpoint)
 {
     struct mem_directory d = {0}, e = {0};
