@@ -189,11 +189,7 @@ static inline void core_nt(struct core *c, ps_t start_ps, ps_t left_ps, ps_t don
  */
 static inline void core_store_held(struct core *c, ps_t done_ps, ps_t hold_ps)
 {
-    while (c->store_n && c->store_ps[c->store_head] <= c->now_ps) {
-        c->store_head = (c->store_head + 1) & (CORE_MAX_STORES - 1);
-        c->store_n--;
-    }
-    if (c->store_n == c->conf.store_buffer) {
+    if (c->store_n == c->conf.store_buffer) { /* those that left long ago go one by one, whenever a place is needed */
         core_wait(c, c->store_ps[c->store_head]);
         c->store_head = (c->store_head + 1) & (CORE_MAX_STORES - 1);
         c->store_n--;

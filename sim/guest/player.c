@@ -140,9 +140,10 @@ static void look(struct vcpu *v, struct player *p, uint32_t at, uint32_t ahead)
     uint32_t i = at + ahead;
     if (i >= p->n)
         return;
-    if (ahead != AHEAD_TABLE)
-        mmu_foresee_on(m, &v->space, &p->foresight, i);
-    else if (p->rec[i].kind <= TRACE_MODIFY)
+    if (ahead != AHEAD_TABLE) {
+        if (p->foresight.sight[i % MMU_SIGHTS].state != SIGHT_DONE)
+            mmu_foresee_on(m, &v->space, &p->foresight, i);
+    } else if (p->rec[i].kind <= TRACE_MODIFY)
         mmu_foresee(m, &v->space, &p->foresight, i, p->rec[i].addr & ((1ull << LEVEL_SHIFT(v->space.levels)) - 1));
     else
         p->foresight.sight[i % MMU_SIGHTS].state = SIGHT_DONE;

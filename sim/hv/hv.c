@@ -386,11 +386,13 @@ static const char *fullest_queue(const struct core *c)
 {
     if ((ps_t)c->busy_ps[0] > c->now_ps)
         return "its miss buffers are full";
-    if (c->store_n >= c->conf.store_buffer)
+    if (c->store_n >= c->conf.store_buffer && c->store_ps[c->store_head] > c->now_ps)
         return "its store buffer is full";
     if (c->nt_n >= c->conf.nt_buffers)
         return "its non-temporal stores wait";
-    return c->miss_n ? "its loads wait" : "none of its queues holds it up: its guest does nothing";
+    return c->miss_n && c->miss[c->miss_head].done_ps > c->now_ps
+               ? "its loads wait"
+               : "none of its queues holds it up: its guest does nothing";
 }
 
 /* One quantum of a CPU: its vCPUs take turns. */

@@ -203,7 +203,12 @@ Test(machines, one_that_stands_still_is_found)
     cr_assert(hv_vm_new(&m->hv, &s, &d), "%s", d.text);
     cr_expect_eq(hv_run(&m->hv, 0, &d), -1);
     cr_expect(strstr(d.text, "watchdog: vm still, vCPU 0 stands still"), "%s", d.text);
-    m->hv.cpu[0].core.store_n = (uint32_t)m->hv.cpu[0].core.conf.store_buffer;
+    struct core *core = &m->hv.cpu[0].core;
+    core->store_n = (uint32_t)core->conf.store_buffer; /* whether the last one has left long ago or not */
+    struct diag left = {0};
+    cr_expect_eq(hv_run(&m->hv, 0, &left), -1);
+    cr_expect(strstr(left.text, "does nothing"), "%s", left.text);
+    core->store_ps[core->store_head] = core->now_ps + 1;
     struct diag again = {0};
     cr_expect_eq(hv_run(&m->hv, 0, &again), -1);
     cr_expect(strstr(again.text, "store buffer is full"), "%s", again.text);
