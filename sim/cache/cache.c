@@ -228,8 +228,13 @@ void cache_foresee(const struct caches *c, uint32_t core, uint64_t line)
     const struct core_cache *p = &c->core[core];
     const struct pcache *l2 = &p->l2;
     uint64_t set = line & l2->set_mask, victim = l2->tag[set * l2->stride + lru_victim(l2->lru[set], l2->ways)];
-    llc_prefetch(c, p->socket, line);
-    llc_prefetch(c, p->socket, victim >> 3);
+    const struct snoop_filter *f = &c->snoop[p->socket];
+    host_prefetch(llc_set(&c->llc[p->socket], line));
+    host_prefetch(llc_set(&c->llc[p->socket], victim >> 3));
+    if (f->bucket) {
+        host_prefetch(snoop_bucket(f, line));
+        host_prefetch(snoop_bucket(f, victim >> 3));
+    }
 }
 
 /* Brings a line that the L2 does not hold into it; t is when the L2 knew. */

@@ -66,8 +66,8 @@ struct pcache {
  * most 29 bits of tag), then the LRU word. */
 struct llc {
     uint8_t *sets;
-    uint64_t set_bytes;
-    uint32_t lru_at; /* byte offset in a set */
+    uint32_t set_shift; /* log2 of its bytes */
+    uint32_t lru_at;    /* byte offset in a set */
     uint32_t ways, stride;
     uint32_t slices, slice_set_bits;
     struct llc_stats stats;

@@ -35,10 +35,10 @@ int llc_init(struct llc *l, const struct cache_conf *conf, uint64_t max_line, st
         return fail(d, "machine.cache.llc_slice: %llu sets are too few for the machine's memory (29-bit tags)",
                     (unsigned long long)sets);
     l->lru_at = l->stride * 4;
-    l->set_bytes = (l->lru_at + 8 + 63) & ~63u;
-    l->sets = xhuge(sets * l->slices * l->set_bytes);
+    l->set_shift = l->lru_at + 8 <= 64 ? 6 : 7;
+    l->sets = xhuge(sets * l->slices << l->set_shift);
     for (uint64_t i = 0; i < sets * l->slices; i++)
-        *lru_word(l, l->sets + i * l->set_bytes) = LRU_INIT;
+        *lru_word(l, l->sets + (i << l->set_shift)) = LRU_INIT;
     return 0;
 }
 
@@ -103,7 +103,7 @@ static void data_drop(const struct llc *l, uint8_t *set, uint32_t *tag)
  */
 static uint64_t tag_line(const struct llc *l, const uint8_t *set, uint32_t tag)
 {
-    uint64_t index = (uint64_t)(set - l->sets) / l->set_bytes;
+    uint64_t index = (uint64_t)(set - l->sets) >> l->set_shift;
     return (uint64_t)(tag >> 3) << l->slice_set_bits | (index & ((1ull << l->slice_set_bits) - 1));
 }
 
@@ -427,7 +427,7 @@ void llc_drain(struct caches *c, uint32_t socket, cache_drain_fn *dirty, void *c
 {
     struct llc *l = &c->llc[socket];
     for (uint64_t i = 0; i < (uint64_t)l->slices << l->slice_set_bits; i++) {
-        uint8_t *set = l->sets + i * l->set_bytes;
+        uint8_t *set = l->sets + (i << l->set_shift);
         for (uint32_t w = 0; w < l->ways; w++) {
             uint32_t *tag = &data_tags(set)[w];
             if ((*tag & 7) == (4 | LINE_MODIFIED))
@@ -461,7 +461,7 @@ int llc_verify_line(const struct caches *c, const struct core_cache *p, uint64_t
 
 void llc_state(struct llc *l, struct ckpt *k)
 {
-    ckpt_bytes(k, l->sets, ((uint64_t)l->slices << l->slice_set_bits) * l->set_bytes);
+    ckpt_bytes(k, l->sets, (uint64_t)l->slices << l->slice_set_bits << l->set_shift);
     CKPT(k, l->stats);
 }
 

@@ -27,7 +27,7 @@ static inline uint8_t *llc_set(const struct llc *l, uint64_t line)
 {
     uint64_t set = line & ((1ull << l->slice_set_bits) - 1);
     uint64_t slice = ((line * 0x9e3779b97f4a7c15ull) >> 32) * l->slices >> 32;
-    return l->sets + ((slice << l->slice_set_bits) | set) * l->set_bytes;
+    return l->sets + (((slice << l->slice_set_bits) | set) << l->set_shift);
 }
 
 static inline struct snoop_bucket *snoop_bucket(const struct snoop_filter *f, uint64_t line)

@@ -84,7 +84,7 @@ static void check_directory(const struct rig *r, uint32_t op)
         }
     for (uint64_t s = 0; s < 1ull << l->slice_set_bits; s++)
         for (uint32_t w = 0; w < l->ways; w++) {
-            uint32_t tag = ((const uint32_t *)(const void *)(l->sets + s * l->set_bytes))[w];
+            uint32_t tag = ((const uint32_t *)(const void *)(l->sets + (s << l->set_shift)))[w];
             uint64_t line = (uint64_t)(tag >> 3) << l->slice_set_bits | s;
             cr_assert(!(tag & 4) || directory_has(&r->numa.directory, line), "op %u: in the LLC", op);
         }
