@@ -130,9 +130,9 @@ static bool counts_instructions(uint8_t kind)
 /* ---- looking ahead ---- */
 
 /* Records between a step of a look and the access: each step has that long to reach the host's caches. */
-#define AHEAD_TABLE  12u
-#define AHEAD_NESTED 8u
-#define AHEAD_DATA   4u
+#define AHEAD_TABLE  5u
+#define AHEAD_NESTED 3u
+#define AHEAD_DATA   1u
 
 static void look(struct vcpu *v, struct player *p, uint32_t at, uint32_t ahead)
 {
