@@ -109,7 +109,7 @@ static bool llc_modified(const struct llc *l, uint64_t line)
 {
     for (uint64_t i = 0; i < (uint64_t)l->slices << l->slice_set_bits; i++)
         for (uint32_t w = 0; w < l->ways; w++) {
-            uint32_t tag = ((const uint32_t *)(const void *)(l->sets + i * l->set_bytes))[w];
+            uint32_t tag = ((const uint32_t *)(const void *)(l->sets + (i << l->set_shift)))[w];
             if ((tag & 7) == (4 | LINE_MODIFIED) && (uint64_t)(tag >> 3) << l->slice_set_bits == (line & ~4095ull) &&
                 (line & 4095) == i % 4096)
                 return true;
@@ -149,7 +149,7 @@ static void list_dirty(struct model *m)
     for (uint32_t s = 0; s < 2; s++)
         for (uint64_t i = 0; i < 4096; i++)
             for (uint32_t w = 0; w < c->llc[s].ways; w++) {
-                uint32_t tag = ((const uint32_t *)(const void *)(c->llc[s].sets + i * c->llc[s].set_bytes))[w];
+                uint32_t tag = ((const uint32_t *)(const void *)(c->llc[s].sets + (i << c->llc[s].set_shift)))[w];
                 if ((tag & 7) == (4 | LINE_MODIFIED))
                     note(m, (uint64_t)(tag >> 3) << 12 | i);
             }
