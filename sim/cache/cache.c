@@ -228,13 +228,7 @@ void cache_foresee(const struct caches *c, uint32_t core, uint64_t line)
     const struct core_cache *p = &c->core[core];
     const struct pcache *l2 = &p->l2;
     uint64_t set = line & l2->set_mask, victim = l2->tag[set * l2->stride + lru_victim(l2->lru[set], l2->ways)];
-    const struct snoop_filter *f = &c->snoop[p->socket];
-    host_prefetch(llc_set(&c->llc[p->socket], line));
-    host_prefetch(llc_set(&c->llc[p->socket], victim >> 3));
-    if (f->bucket) {
-        host_prefetch(snoop_bucket(f, line));
-        host_prefetch(snoop_bucket(f, victim >> 3));
-    }
+    llc_prefetch(c, p->socket, line, victim >> 3);
 }
 
 /* Brings a line that the L2 does not hold into it; t is when the L2 knew. */
@@ -246,11 +240,8 @@ static inline __attribute__((always_inline)) ps_t l2_fill(struct caches *c, uint
     uint64_t set = line & l2->set_mask, *tags = &l2->tag[set * l2->stride];
     uint32_t way = lru_victim(l2->lru[set], l2->ways);
     uint64_t victim = tags[way];
-    if (!p->is_foreseen) {
-        llc_prefetch(c, p->socket, line);
-        if (victim & 4)
-            llc_prefetch(c, p->socket, victim >> 3);
-    }
+    if (!p->is_foreseen)
+        llc_prefetch(c, p->socket, line, victim >> 3);
     ps_t asked_ps = t;
     t = llc_request(c, core, line, write, t, state);
     if (victim & 4) {

@@ -35,12 +35,17 @@ static inline struct snoop_bucket *snoop_bucket(const struct snoop_filter *f, ui
     return &f->bucket[(line * 0x9e3779b97f4a7c15ull) >> 20 & (f->n_buckets - 1)];
 }
 
-/* Both sets of a miss are asked for at once, so that the host waits for memory once. */
-static inline void llc_prefetch(const struct caches *c, uint32_t socket, uint64_t line)
+/* A line will miss the L2, and victim makes room for it there: the host is asked at once for all that both look at, so
+ * that it waits for memory once. */
+static inline void llc_prefetch(const struct caches *c, uint32_t socket, uint64_t line, uint64_t victim)
 {
+    const struct snoop_filter *f = &c->snoop[socket];
     host_prefetch(llc_set(&c->llc[socket], line));
-    if (c->snoop[socket].bucket)
-        host_prefetch(snoop_bucket(&c->snoop[socket], line));
+    host_prefetch(llc_set(&c->llc[socket], victim));
+    if (f->bucket) {
+        host_prefetch(snoop_bucket(f, line));
+        host_prefetch(snoop_bucket(f, victim));
+    }
 }
 
 /* One core, defined in cache.c. */

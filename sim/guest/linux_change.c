@@ -79,17 +79,26 @@ static int64_t sys_mkdirat(struct thread *t, const uint64_t a[6])
     return mkdir_at(t, (int64_t)a[0], a[1], a[2]);
 }
 
+/* The folders of two names, as change() finds them: the first, or what is wrong; the second in *other. */
+static int change_both(struct thread *t, int64_t from_fd, uint64_t from, int64_t to_fd, uint64_t to, char name[2][256],
+                       int *other)
+{
+    int folder = change(t, from_fd, from, name[0]);
+    if (folder < 0)
+        return folder;
+    *other = change(t, to_fd, to, name[1]);
+    if (*other >= 0)
+        return folder;
+    close(folder);
+    return *other;
+}
+
 static int64_t rename_at(struct thread *t, int64_t from_fd, uint64_t from, int64_t to_fd, uint64_t to, uint64_t flags)
 {
     char name[2][256];
-    int folder = change(t, from_fd, from, name[0]), other;
+    int other, folder = change_both(t, from_fd, from, to_fd, to, name, &other);
     if (folder < 0)
         return folder;
-    other = change(t, to_fd, to, name[1]);
-    if (other < 0) {
-        close(folder);
-        return other;
-    }
     int bad = renameat2(folder, name[0], other, name[1], (unsigned)flags), why = errno;
     close(other);
     errno = why;
@@ -111,14 +120,9 @@ static int64_t sys_renameat2(struct thread *t, const uint64_t a[6])
 static int64_t link_at(struct thread *t, int64_t from_fd, uint64_t from, int64_t to_fd, uint64_t to)
 {
     char name[2][256];
-    int folder = change(t, from_fd, from, name[0]), other;
+    int other, folder = change_both(t, from_fd, from, to_fd, to, name, &other);
     if (folder < 0)
         return folder;
-    other = change(t, to_fd, to, name[1]);
-    if (other < 0) {
-        close(folder);
-        return other;
-    }
     int bad = linkat(folder, name[0], other, name[1], 0), why = errno;
     close(other);
     errno = why;

@@ -28,9 +28,8 @@ const struct conf_key numa_keys[] = {
      "lines whose bit a node sets at a time, each from the request until the controller takes the write (calibrated: "
      "mixes of loads and stores of one and of four remote threads, OptaneStudy)"},
     {"directory_claims", CONF_UINT, K(directory_claims), "8", 1, DIRECTORY_MAX_PLACES, NULL,
-     "lines claimed by other sockets' non-temporal stores that a node notes elsewhere than in their bits, until the "
-     "data "
-     "come (calibrated: four remote threads, OptaneStudy)"},
+     "lines claimed by other sockets' non-temporal stores that a node notes elsewhere than in their bits "
+     "(calibrated: four remote threads, OptaneStudy)"},
     {0},
 };
 #undef K

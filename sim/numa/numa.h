@@ -32,7 +32,7 @@ struct numa_conf {
     uint64_t interleave_bytes;
     uint64_t has_directory;    /* 1: homes keep a memory directory (sim/numa/directory.h) */
     uint64_t directory_places; /* of a home */
-    uint64_t directory_claims;
+    uint64_t directory_claims; /* that a home remembers until their data come */
 };
 extern const struct conf_key numa_keys[];
 
